@@ -1,0 +1,148 @@
+//! `CHECKIN`: a worker ends its lease, fenced by its token.
+
+use compact_str::CompactString;
+
+use crate::issue::{Ended, Issue, Run};
+use crate::life::LifeId;
+use crate::project::{Measure, Project};
+use crate::refusal::{Refusal, Stale};
+use crate::types::{EndedBy, Instant, IssueNumber, Name, Now, Outcome, Text, Token};
+
+/// What a worker reports.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkin<'a> {
+    /// The issue.
+    pub issue: IssueNumber,
+    /// Who held it.
+    pub process: Name<'a>,
+    /// How the work ended.
+    pub outcome: Outcome,
+    /// Its token; without one the process must be the current holder.
+    pub token: Option<Token>,
+    /// Its incarnation, which is compared only where it is given.
+    pub incarnation: Option<Name<'a>>,
+    /// JSON for whoever asks.
+    pub result: Option<Text<'a>>,
+    /// Why, for people.
+    pub reason: Option<Text<'a>>,
+    /// Fields of the worker's own; of two of one name the later counts.
+    pub metadata: &'a [(Text<'a>, Text<'a>)],
+}
+
+/// Whether a command that was answered also changed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It did.
+    Changed,
+    /// All was as asked already.
+    Unchanged,
+}
+
+impl Project {
+    /// Checks an issue in.
+    ///
+    /// # Errors
+    /// [`Refusal::Held`], [`Refusal::Stale`] and [`Refusal::NotHeld`] as the contract says; nothing changes then.
+    pub fn checkin(&mut self, now: Now, request: &Checkin<'_>) -> Result<Effect, Refusal> {
+        let number = request.issue;
+        let issue = self.issues.get(&number).ok_or(Refusal::NotHeld { issue: number })?;
+        match &issue.run {
+            Run::Ended(ended) => {
+                let token = request.token.ok_or(Refusal::NotHeld { issue: number })?;
+                let again = ended.by == EndedBy::Checkin && ended.outcome == request.outcome;
+                Self::again_or_stale(number, issue, ended, token, again)?;
+                Ok(Effect::Unchanged)
+            }
+            Run::Held(holder) => {
+                let holder = *holder;
+                self.refuse_unless_holder(request, issue, holder)?;
+                let left = Left { result: request.result, reason: request.reason, metadata: request.metadata };
+                self.change(now, |project| {
+                    project.end_lease(now.at, number, holder, EndedBy::Checkin, request.outcome, left);
+                });
+                Ok(Effect::Changed)
+            }
+        }
+    }
+
+    fn refuse_unless_holder(&self, request: &Checkin<'_>, issue: &Issue, holder: LifeId) -> Result<(), Refusal> {
+        let number = request.issue;
+        if let Some(token) = request.token.filter(|token| *token != issue.token) {
+            return Err(Refusal::Stale { issue: number, token, because: Stale::Other(issue.token) });
+        }
+        let life = self.lives.get(&holder).ok_or(Refusal::NotHeld { issue: number })?;
+        let same_process = self.names.get(life.process) == request.process.as_str();
+        let same_life =
+            request.incarnation.is_none_or(|incarnation| life.incarnation.as_deref() == Some(incarnation.as_str()));
+        if same_process && same_life { Ok(()) } else { Err(self.held(number, issue, life)) }
+    }
+
+    /// A lease that ended may be ended the same way again with its own token; all else is stale.
+    pub(crate) fn again_or_stale(
+        number: IssueNumber,
+        issue: &Issue,
+        ended: &Ended,
+        token: Token,
+        again: bool,
+    ) -> Result<(), Refusal> {
+        if token != issue.token {
+            return Err(Refusal::Stale { issue: number, token, because: Stale::Other(issue.token) });
+        }
+        let because = Stale::Ended { by: ended.by, outcome: ended.outcome, at: ended.at };
+        if again { Ok(()) } else { Err(Refusal::Stale { issue: number, token, because }) }
+    }
+
+    /// The issue leaves processing. Repairs are counted by their callers, who know the orphan.
+    pub(crate) fn end_lease(
+        &mut self,
+        at: Instant,
+        number: IssueNumber,
+        holder: LifeId,
+        by: EndedBy,
+        outcome: Outcome,
+        left: Left<'_>,
+    ) {
+        let (Some(mut issue), Some(life)) = (self.issues.get(&number).cloned(), self.lives.get(&holder)) else {
+            return;
+        };
+        let ended = Ended {
+            at,
+            by,
+            outcome,
+            process: life.process,
+            pid: life.pid,
+            host: life.host,
+            reason: left.reason.map(|reason| reason.as_str().into()),
+            result: left.result.map(|result| result.as_str().into()),
+            metadata: left.metadata(),
+        };
+        if outcome == Outcome::Completed {
+            issue.completed = Some(Box::new(at));
+        }
+        self.head.totals.count_end(by, outcome);
+        if by != EndedBy::Repair {
+            self.record(Measure::Hold, at.since(issue.started));
+        }
+        issue.run = Run::Ended(Box::new(ended));
+        self.set_issue(number, Some(issue));
+        self.drop_if_over(holder);
+    }
+}
+
+/// What whoever ends a lease leaves behind.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Left<'a> {
+    pub(crate) result: Option<Text<'a>>,
+    pub(crate) reason: Option<Text<'a>>,
+    pub(crate) metadata: &'a [(Text<'a>, Text<'a>)],
+}
+
+impl Left<'_> {
+    /// By field name, each once.
+    fn metadata(&self) -> Vec<(CompactString, CompactString)> {
+        let mut sorted: Vec<_> = self.metadata.iter().enumerate().collect();
+        sorted.sort_by_key(|(position, (field, _))| (field.as_str(), std::cmp::Reverse(*position)));
+        sorted.dedup_by_key(|(_, (field, _))| field.as_str());
+        sorted.into_iter().map(|(_, (field, value))| (field.as_str().into(), value.as_str().into())).collect()
+    }
+}

@@ -1,0 +1,253 @@
+//! `CHECKOUT`: grants an issue to one life of one process, under a token higher than all before.
+
+use compact_str::CompactString;
+
+use crate::issue::{Issue, Run};
+use crate::life::{Due, Life, LifeId, Orphaned, Standing};
+use crate::project::{Measure, Project};
+use crate::refusal::Refusal;
+use crate::settings::Setting;
+use crate::types::{Instant, IssueNumber, Millis, Name, Now, OrphanReason, Pid, Text, Token};
+
+/// What a process asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkout<'a> {
+    /// The issue.
+    pub issue: IssueNumber,
+    /// Who wants it.
+    pub process: Name<'a>,
+    /// Which life of that process; none is a life of its own.
+    pub incarnation: Option<Name<'a>>,
+    /// The process's number on its host.
+    pub pid: Option<Pid>,
+    /// Where it runs.
+    pub host: Option<Name<'a>>,
+    /// The task type of this run.
+    pub kind: Option<Name<'a>>,
+    /// The issue's title.
+    pub title: Option<Text<'a>>,
+    /// Where people can watch it.
+    pub tmux: Option<Text<'a>>,
+    /// The heartbeat's time to live for this life.
+    pub ttl: Option<Millis>,
+    /// Only if the issue was never completed.
+    pub once: bool,
+    /// Also if an orphan holds it.
+    pub takeover: bool,
+}
+
+impl<'a> Checkout<'a> {
+    /// A request with no options.
+    pub const fn new(issue: IssueNumber, process: Name<'a>) -> Self {
+        Self {
+            issue,
+            process,
+            incarnation: None,
+            pid: None,
+            host: None,
+            kind: None,
+            title: None,
+            tmux: None,
+            ttl: None,
+            once: false,
+            takeover: false,
+        }
+    }
+}
+
+/// A granted or renewed lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Its fencing token.
+    pub token: Token,
+    /// Whether this very life held the issue already.
+    pub renewed: bool,
+}
+
+impl Project {
+    /// Checks an issue out.
+    ///
+    /// # Errors
+    /// [`Refusal::Held`], [`Refusal::Done`] and [`Refusal::InUse`] as the contract says; nothing changes then.
+    pub fn checkout(&mut self, now: Now, request: &Checkout<'_>) -> Result<Lease, Refusal> {
+        let life = self.same_life(request.process, request.incarnation);
+        let loser = match self.holder_of(request.issue) {
+            Some((issue, holder, _)) if Some(holder) == life => {
+                let token = issue.token;
+                self.change(now, |project| project.renew(now.at, holder, request));
+                return Ok(Lease { token, renewed: true });
+            }
+            Some((issue, holder, record)) => {
+                let orphaned = self.can_be_taken(now, request, record);
+                let orphaned = orphaned.ok_or_else(|| self.held(request.issue, issue, record))?;
+                Some((holder, orphaned))
+            }
+            None => None,
+        };
+        if !now.is_replay() {
+            self.refuse_if_done(request)?;
+            self.refuse_if_in_use(now, request)?;
+        }
+        let token = self.change(now, |project| project.grant(now, request, loser));
+        Ok(Lease { token, renewed: false })
+    }
+
+    /// Why the holder may lose the issue to this request, if it may.
+    fn can_be_taken(&self, now: Now, request: &Checkout<'_>, holder: &Life) -> Option<Orphaned> {
+        if !request.takeover {
+            return None;
+        }
+        // This very grant would end an older life of the same name, so it counts as ended already.
+        let older = holder.is_current() && self.names.get(holder.process) == request.process.as_str();
+        if older { Some(self.replaced(now.at, holder)) } else { self.orphaned(holder, now) }
+    }
+
+    /// What a life is when a newer one takes its name: an orphan from now on, if it was not one before.
+    fn replaced(&self, at: Instant, life: &Life) -> Orphaned {
+        let due = match life.due(&self.head.settings) {
+            Due::Certain(orphaned) => orphaned.since,
+            Due::Silence(since) => since,
+        };
+        Orphaned { reason: OrphanReason::Replaced, since: due.min(at) }
+    }
+
+    fn refuse_if_done(&self, request: &Checkout<'_>) -> Result<(), Refusal> {
+        let completed = self.issues.get(&request.issue).and_then(|issue| issue.completed.as_deref());
+        match completed {
+            Some(at) if request.once => Err(Refusal::Done { issue: request.issue, at: *at }),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_if_in_use(&self, now: Now, request: &Checkout<'_>) -> Result<(), Refusal> {
+        let Some((_, other)) = self.current_life(request.process) else { return Ok(()) };
+        if other.incarnation.as_deref() == request.incarnation.map(Name::as_str) {
+            return Ok(());
+        }
+        match other.attested(&self.head.settings, now) {
+            Some(attested) => Err(Refusal::InUse { process: request.process.to_string(), attested }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn held(&self, number: IssueNumber, issue: &Issue, holder: &Life) -> Refusal {
+        Refusal::Held {
+            issue: number,
+            process: self.names.get(holder.process).to_owned(),
+            token: issue.token,
+            since: issue.started,
+        }
+    }
+
+    /// The same life asked again: a retry after a lost reply, or news about itself.
+    fn renew(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) {
+        self.enter_current_life(at, id, request);
+        if (request.title.is_some() || request.kind.is_some())
+            && let Some(mut issue) = self.issues.get(&request.issue).cloned()
+        {
+            issue.title = request.title.map(|title| CompactString::new(title.as_str())).or(issue.title);
+            issue.kind = request.kind.map(|kind| self.names.intern(kind.as_str())).or(issue.kind);
+            self.set_issue(request.issue, Some(issue));
+        }
+    }
+
+    fn grant(&mut self, now: Now, request: &Checkout<'_>, loser: Option<(LifeId, Orphaned)>) -> Token {
+        let life = match self.same_life(request.process, request.incarnation) {
+            Some(id) => {
+                self.enter_current_life(now.at, id, request);
+                id
+            }
+            None => self.begin_life(now.at, request),
+        };
+        let before = self.issues.get(&request.issue).cloned();
+        if let Some((holder, orphaned)) = loser {
+            self.head.totals.takeovers += 1;
+            let started = before.as_ref().map_or(now.at, |issue| issue.started);
+            self.count_repair(now.at, started, orphaned);
+            self.punish_death(holder);
+        }
+        let token = Token::after(self.head.last_token, now.at);
+        self.head.last_token = Some(token);
+        self.head.totals.checkouts += 1;
+        let (title, completed) = before.map_or((None, None), |issue| (issue.title, issue.completed));
+        let issue = Issue {
+            token,
+            started: now.at,
+            completed,
+            run: Run::Held(life),
+            title: request.title.map(|title| CompactString::new(title.as_str())).or(title),
+            kind: request.kind.map(|kind| self.names.intern(kind.as_str())),
+        };
+        self.set_issue(request.issue, Some(Box::new(issue)));
+        if let Some((holder, _)) = loser {
+            self.drop_if_over(holder);
+        }
+        token
+    }
+
+    /// Counts a lease taken from an orphan.
+    pub(crate) fn count_repair(&mut self, at: Instant, started: Instant, orphaned: Orphaned) {
+        self.head.totals.count_repair(orphaned.reason);
+        self.record(Measure::Hold, at.since(started));
+        self.record(Measure::Detection, at.since(orphaned.since));
+    }
+
+    /// A life that was called dead and lost a lease for it cannot come back: its other leases stay orphans.
+    pub(crate) fn punish_death(&mut self, id: LifeId) {
+        if let Some(mut life) = self.lives.get(&id).cloned()
+            && let Standing::Dead { at } = life.standing
+        {
+            life.standing = Standing::Ended { at, reason: OrphanReason::Dead };
+            self.set_life(id, Some(life));
+        }
+    }
+
+    /// A life that is over is kept only for the leases it still holds.
+    pub(crate) fn drop_if_over(&mut self, id: LifeId) {
+        let over = self.lives.get(&id).is_some_and(|life| !life.is_current());
+        if over && self.held_by(id).is_none() {
+            self.set_life(id, None);
+        }
+    }
+
+    fn enter_current_life(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) {
+        let Some(mut life) = self.lives.get(&id).cloned() else { return };
+        life.beat(at);
+        let before = (life.pid, life.host);
+        life.pid = request.pid.or(life.pid);
+        life.host = request.host.map(|host| self.names.intern(host.as_str())).or(life.host);
+        if (life.pid, life.host) != before {
+            // The agent's word was on another PID.
+            life.standing = Standing::Current { attested: None };
+        }
+        life.tmux = request.tmux.map(|tmux| CompactString::new(tmux.as_str())).or(life.tmux);
+        life.ttl = request.ttl.unwrap_or(life.ttl);
+        self.set_life(id, Some(life));
+    }
+
+    /// A new life takes the name; an older one that has it is over.
+    fn begin_life(&mut self, at: Instant, request: &Checkout<'_>) -> LifeId {
+        if let Some((older, record)) = self.current_life(request.process) {
+            let (replaced, mut record) = (self.replaced(at, record), record.clone());
+            let Orphaned { reason, since } = replaced;
+            record.standing = Standing::Ended { at: since, reason };
+            self.set_life(older, Some(record));
+            self.drop_if_over(older);
+        }
+        let id = self.head.next_life;
+        self.head.next_life = LifeId(id.0 + 1);
+        let life = Life {
+            process: self.names.intern(request.process.as_str()),
+            incarnation: request.incarnation.map(|incarnation| CompactString::new(incarnation.as_str())),
+            pid: request.pid,
+            host: request.host.map(|host| self.names.intern(host.as_str())),
+            tmux: request.tmux.map(|tmux| CompactString::new(tmux.as_str())),
+            ttl: request.ttl.unwrap_or_else(|| self.head.settings.millis(Setting::HeartbeatTtl)),
+            seen: at,
+            progress: None,
+            standing: Standing::Current { attested: None },
+        };
+        self.set_life(id, Some(life));
+        id
+    }
+}

@@ -1,0 +1,203 @@
+//! The indexes of a project, all derived from its records: who holds what, who is due when, what may be dropped.
+//!
+//! Each grows a node at a time, so that no single command pays for moving all of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::life::{Due, LifeId};
+use crate::names::NameId;
+use crate::types::{Instant, IssueNumber, Status};
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Index {
+    /// The life that a process name stands for.
+    current: BTreeMap<NameId, LifeId>,
+    /// The issues of each life that holds any.
+    held: BTreeMap<LifeId, BTreeSet<IssueNumber>>,
+    /// When the lives that hold something are orphans: all of them, and those of each host.
+    due: Deadlines,
+    due_by_host: BTreeMap<NameId, Deadlines>,
+    /// Lives that hold nothing, by their last sign of life.
+    idle: BTreeSet<(Instant, LifeId)>,
+    /// Issues that nobody holds, by the end of their last lease.
+    finished: BTreeSet<(Instant, IssueNumber)>,
+    by_status: [u64; Status::ALL.len()],
+}
+
+/// Everything about a life that decides where it stands in the indexes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) process: NameId,
+    pub(crate) host: Option<NameId>,
+    pub(crate) current: bool,
+    pub(crate) due: Due,
+    pub(crate) last_sign: Instant,
+}
+
+/// Lives by when they are orphans. Two orders, because one does not depend on the clock.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Deadlines {
+    certain: BTreeSet<(Instant, LifeId)>,
+    silence: BTreeSet<(Instant, LifeId)>,
+}
+
+impl Deadlines {
+    fn insert(&mut self, id: LifeId, due: Due) {
+        match due {
+            Due::Certain(orphaned) => self.certain.insert((orphaned.since, id)),
+            Due::Silence(since) => self.silence.insert((since, id)),
+        };
+    }
+
+    fn remove(&mut self, id: LifeId, due: Due) {
+        match due {
+            Due::Certain(orphaned) => self.certain.remove(&(orphaned.since, id)),
+            Due::Silence(since) => self.silence.remove(&(since, id)),
+        };
+    }
+
+    fn is_empty(&self) -> bool {
+        self.certain.is_empty() && self.silence.is_empty()
+    }
+
+    /// The lives that are orphans at `now` as far as deadlines tell, longest first.
+    pub(crate) fn until(&self, now: Instant) -> impl Iterator<Item = LifeId> {
+        let mut certain = self.certain.iter().peekable();
+        let mut silence = self.silence.iter().take_while(move |(since, _)| *since <= now).peekable();
+        std::iter::from_fn(move || match (certain.peek(), silence.peek()) {
+            (Some(a), Some(b)) if a <= b => certain.next(),
+            (_, Some(_)) => silence.next(),
+            (_, None) => certain.next(),
+        })
+        .map(|(_, id)| *id)
+    }
+}
+
+impl Index {
+    pub(crate) fn enter_life(&mut self, id: LifeId, place: &Place) {
+        if place.current {
+            self.current.insert(place.process, id);
+        }
+        if self.held.contains_key(&id) {
+            self.enter_due(id, place);
+        } else {
+            self.idle.insert((place.last_sign, id));
+        }
+    }
+
+    pub(crate) fn leave_life(&mut self, id: LifeId, place: &Place) {
+        if place.current && self.current(place.process) == Some(id) {
+            self.current.remove(&place.process);
+        }
+        if self.held.contains_key(&id) {
+            self.leave_due(id, place);
+        } else {
+            self.idle.remove(&(place.last_sign, id));
+        }
+    }
+
+    fn enter_due(&mut self, id: LifeId, place: &Place) {
+        self.due.insert(id, place.due);
+        if let Some(host) = place.host {
+            self.due_by_host.entry(host).or_default().insert(id, place.due);
+        }
+    }
+
+    fn leave_due(&mut self, id: LifeId, place: &Place) {
+        self.due.remove(id, place.due);
+        if let Some(host) = place.host
+            && let Some(due) = self.due_by_host.get_mut(&host)
+        {
+            due.remove(id, place.due);
+            if due.is_empty() {
+                self.due_by_host.remove(&host);
+            }
+        }
+    }
+
+    /// A life holds an issue; its first one makes it due instead of idle.
+    pub(crate) fn enter_held(&mut self, id: LifeId, number: IssueNumber, place: &Place) {
+        let held = self.held.entry(id).or_default();
+        let first = held.is_empty();
+        held.insert(number);
+        if first {
+            self.idle.remove(&(place.last_sign, id));
+            self.enter_due(id, place);
+        }
+    }
+
+    /// A life no longer holds an issue; its last one makes it idle.
+    pub(crate) fn leave_held(&mut self, id: LifeId, number: IssueNumber, place: &Place) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        held.remove(&number);
+        if held.is_empty() {
+            self.held.remove(&id);
+            self.leave_due(id, place);
+            self.idle.insert((place.last_sign, id));
+        }
+    }
+
+    pub(crate) fn enter_finished(&mut self, at: Instant, number: IssueNumber) {
+        self.finished.insert((at, number));
+    }
+
+    pub(crate) fn leave_finished(&mut self, at: Instant, number: IssueNumber) {
+        self.finished.remove(&(at, number));
+    }
+
+    pub(crate) fn count_issue(&mut self, status: Status) {
+        if let Some(count) = self.by_status.get_mut(status as usize) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn uncount_issue(&mut self, status: Status) {
+        if let Some(count) = self.by_status.get_mut(status as usize) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn count(&self, status: Status) -> u64 {
+        self.by_status.get(status as usize).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn current(&self, process: NameId) -> Option<LifeId> {
+        self.current.get(&process).copied()
+    }
+
+    pub(crate) fn processes(&self) -> usize {
+        self.current.len()
+    }
+
+    pub(crate) fn held_by(&self, id: LifeId) -> Option<&BTreeSet<IssueNumber>> {
+        self.held.get(&id)
+    }
+
+    /// The deadlines of all lives, or of one host's; none where that host has no lives that hold anything.
+    pub(crate) fn due(&self, host: Option<NameId>) -> Option<&Deadlines> {
+        host.map_or(Some(&self.due), |host| self.due_by_host.get(&host))
+    }
+
+    pub(crate) fn longest_idle(&self) -> Option<(Instant, LifeId)> {
+        self.idle.first().copied()
+    }
+
+    pub(crate) fn oldest_finished(&self) -> Option<IssueNumber> {
+        self.finished.first().map(|(_, number)| *number)
+    }
+
+    pub(crate) fn finished_len(&self) -> usize {
+        self.finished.len()
+    }
+
+    /// The rough size of all indexes in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let pair = size_of::<(Instant, LifeId)>();
+        let held: usize = self.held.values().map(BTreeSet::len).sum();
+        (self.due.certain.len() + self.due.silence.len()) * 2 * pair
+            + (self.idle.len() + self.finished.len() + self.current.len()) * pair
+            + held * size_of::<IssueNumber>()
+            + self.held.len() * size_of::<(LifeId, BTreeSet<IssueNumber>)>()
+    }
+}

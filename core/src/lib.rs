@@ -1,0 +1,66 @@
+//! The rules of Poppo: who holds which issue, under which token, until when.
+//!
+//! [`Project`] is a deterministic state machine with one method per command. It knows no clock, no network, no Redis:
+//! time comes in with each call as [`Now`], and the same calls with the same times give the same state, to the byte of
+//! [`Project::pieces`]. Replicas, the AOF, tests and fuzzers rest on that.
+//!
+//! ```
+//! use poppo_core::{Checkout, Instant, IssueNumber, Name, Now, Project, Refusal};
+//!
+//! let now = Now::primary(Instant::from_micros(1_750_327_200_000_000));
+//! let mut project = Project::new(now.at);
+//! let issue = IssueNumber::parse(b"123")?;
+//! let lease = project.checkout(now, &Checkout::new(issue, Name::parse(b"worker-1")?)).expect("it is free");
+//! let refused = project.checkout(now, &Checkout::new(issue, Name::parse(b"worker-2")?));
+//! assert!(matches!(refused, Err(Refusal::Held { token, .. }) if token == lease.token));
+//! # Ok::<(), poppo_core::Invalid>(())
+//! ```
+//!
+//! | file | what lives there |
+//! | --- | --- |
+//! | `types` | numbers, names, texts and words, checked once |
+//! | `project` | the records, and the journal that makes a command whole or nothing |
+//! | `index` | who is due when: derived from the records |
+//! | `life`, `issue` | one record each, and the orphan rule |
+//! | `checkout`, `checkin`, `heartbeat`, `repair`, `manage` | the commands that write |
+//! | `orphans`, `look` | the commands that read |
+//! | `snapshot` | a project as bytes, and back |
+
+#![forbid(unsafe_code)]
+
+mod checkin;
+mod checkout;
+mod fault;
+mod heartbeat;
+mod index;
+mod issue;
+mod life;
+mod look;
+mod manage;
+mod names;
+mod orphans;
+mod project;
+mod refusal;
+mod repair;
+mod settings;
+mod snapshot;
+mod stats;
+mod types;
+
+pub use checkin::{Checkin, Effect};
+pub use checkout::{Checkout, Lease};
+#[cfg(any(test, feature = "fault-injection"))]
+pub use fault::{arm as arm_fault, disarm as disarm_fault};
+pub use heartbeat::{Heartbeat, Liveness, Pulse};
+pub use look::{Holder, Metadata, Page, Process, Record, RunView, Stats};
+pub use orphans::Orphan;
+pub use project::Project;
+pub use refusal::{Refusal, Stale};
+pub use repair::{Evict, Repair};
+pub use settings::{Setting, Settings};
+pub use snapshot::{Corrupt, VERSION};
+pub use stats::{Durations, Totals};
+pub use types::{
+    EndedBy, Instant, Invalid, IssueNumber, Judge, MAX_INTEGER, MAX_NAME, MAX_TEXT, Millis, Name, Now, OrphanReason,
+    Outcome, Pid, RepairOutcome, Status, Text, Token, integer,
+};

@@ -1,0 +1,260 @@
+//! What can be seen of a project: `GET`, `LIST`, `STATS`.
+
+use std::ops::Bound;
+
+use crate::issue::{Issue, Run};
+use crate::life::{Life, LifeId};
+use crate::project::Project;
+use crate::stats::{Durations, Totals};
+use crate::types::{EndedBy, Instant, IssueNumber, Millis, Now, OrphanReason, Pid, Status, Token};
+
+/// The whole record of an issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The issue.
+    pub issue: IssueNumber,
+    /// What it is about to Poppo.
+    pub status: Status,
+    /// The holder's token, or the last one's.
+    pub token: Token,
+    /// Who holds it, or held it last.
+    pub process: &'a str,
+    /// That process's PID.
+    pub pid: Option<Pid>,
+    /// That process's host.
+    pub host: Option<&'a str>,
+    /// The task type of the current or last run.
+    pub kind: Option<&'a str>,
+    /// The issue's title.
+    pub title: Option<&'a str>,
+    /// When it was checked out.
+    pub started: Instant,
+    /// When it was last completed.
+    pub completed: Option<Instant>,
+    /// The holder, or how the lease ended.
+    pub run: RunView<'a>,
+}
+
+/// The holder of an issue, or how its last lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunView<'a> {
+    /// Somebody holds it.
+    Held(Holder<'a>),
+    /// Nobody does.
+    Ended {
+        /// Since when.
+        at: Instant,
+        /// Who ended the lease.
+        by: EndedBy,
+        /// Why, for people.
+        reason: Option<&'a str>,
+        /// JSON.
+        result: Option<&'a str>,
+        /// The worker's own fields, by name.
+        metadata: Metadata<'a>,
+    },
+}
+
+/// The fields of a check-in's `META`, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata<'a>(&'a [(compact_str::CompactString, compact_str::CompactString)]);
+
+impl<'a> Metadata<'a> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.0.iter().map(|(field, value)| (field.as_str(), value.as_str()))
+    }
+}
+
+/// What is known of a life that holds, or may hold, issues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder<'a> {
+    /// Which life of its process.
+    pub incarnation: Option<&'a str>,
+    /// Where people can watch it.
+    pub tmux: Option<&'a str>,
+    /// Its last beat.
+    pub last_seen: Instant,
+    /// How long a beat holds.
+    pub ttl: Millis,
+    /// What the work itself reported last, and when.
+    pub progress: Option<(&'a str, Instant)>,
+    /// Why and since when its leases are orphans.
+    pub orphan: Option<(OrphanReason, Instant)>,
+}
+
+/// A process, as `LIST … PROCESSES` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process<'a> {
+    /// Its name.
+    pub process: &'a str,
+    /// Its PID.
+    pub pid: Option<Pid>,
+    /// Its host.
+    pub host: Option<&'a str>,
+    /// How many issues it holds.
+    pub issues: usize,
+    /// The rest.
+    pub holder: Holder<'a>,
+}
+
+/// One piece of a list, and where the next one begins: `None` at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What to pass as cursor to go on.
+    pub next: Option<u64>,
+    /// The rows.
+    pub rows: Vec<T>,
+}
+
+/// The figures of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// When the project came into being.
+    pub created: Instant,
+    /// The highest token so far.
+    pub last_token: Option<Token>,
+    /// How many issues there are, by [`Status`].
+    pub issues: [u64; Status::ALL.len()],
+    /// How many processes are known.
+    pub processes: u64,
+    /// How many leases are orphaned now.
+    pub orphans: u64,
+    /// Totals since creation.
+    pub totals: Totals,
+    /// From checkout to the lease's end.
+    pub hold: Durations,
+    /// From becoming an orphan to its repair.
+    pub detection: Durations,
+}
+
+impl Project {
+    /// How many issues a filtered list looks at for each row that it may answer.
+    const LOOKS_PER_ROW: usize = 10;
+
+    /// Everything known of an issue.
+    pub fn get(&self, now: Now, issue: IssueNumber) -> Option<Record<'_>> {
+        self.issues.get(&issue).and_then(|record| self.record_of(now, issue, record))
+    }
+
+    fn record_of<'a>(&'a self, now: Now, number: IssueNumber, issue: &'a Issue) -> Option<Record<'a>> {
+        let (process, pid, host, run) = match &issue.run {
+            Run::Held(id) => {
+                let life = self.lives.get(id)?;
+                (life.process, life.pid, life.host, RunView::Held(self.holder(now, life)))
+            }
+            Run::Ended(ended) => {
+                let run = RunView::Ended {
+                    at: ended.at,
+                    by: ended.by,
+                    reason: ended.reason.as_deref(),
+                    result: ended.result.as_deref(),
+                    metadata: Metadata(&ended.metadata),
+                };
+                (ended.process, ended.pid, ended.host, run)
+            }
+        };
+        Some(Record {
+            issue: number,
+            status: issue.status(),
+            token: issue.token,
+            process: self.names.get(process),
+            pid,
+            host: host.map(|host| self.names.get(host)),
+            kind: issue.kind.map(|kind| self.names.get(kind)),
+            title: issue.title.as_deref(),
+            started: issue.started,
+            completed: issue.completed.as_deref().copied(),
+            run,
+        })
+    }
+
+    fn holder<'a>(&'a self, now: Now, life: &'a Life) -> Holder<'a> {
+        Holder {
+            incarnation: life.incarnation.as_deref(),
+            tmux: life.tmux.as_deref(),
+            last_seen: life.seen,
+            ttl: life.ttl,
+            progress: life.progress.as_deref().map(|progress| (progress.text.as_str(), progress.at)),
+            orphan: self.orphaned(life, now).map(|orphaned| (orphaned.reason, orphaned.since)),
+        }
+    }
+
+    /// Issues by number, from the cursor (0 begins), all or those of a status: at most `count` rows, after looking
+    /// at no more than ten times as many.
+    pub fn list(&self, now: Now, status: Option<Status>, cursor: u64, count: usize) -> Page<Record<'_>> {
+        let looks = if status.is_some() { count.saturating_mul(Self::LOOKS_PER_ROW) } else { count };
+        let from = IssueNumber::try_from(cursor).map_or(Bound::Unbounded, Bound::Included);
+        let mut rows = Vec::new();
+        for (looked, (number, issue)) in self.issues.range((from, Bound::Unbounded)).enumerate() {
+            if rows.len() == count || looked == looks {
+                return Page { next: Some(number.get()), rows };
+            }
+            if status.is_none_or(|status| status == issue.status()) {
+                rows.extend(self.record_of(now, *number, issue));
+            }
+        }
+        Page { next: None, rows }
+    }
+
+    /// Lives of processes, oldest first, from the cursor (0 begins): at most `count` rows.
+    pub fn list_processes(&self, now: Now, cursor: u64, count: usize) -> Page<Process<'_>> {
+        let mut lives = self.lives.range(LifeId(cursor)..);
+        let rows = lives.by_ref().take(count).map(|(id, life)| Process {
+            process: self.names.get(life.process),
+            pid: life.pid,
+            host: life.host.map(|host| self.names.get(host)),
+            issues: self.held_by(*id).map_or(0, std::collections::BTreeSet::len),
+            holder: self.holder(now, life),
+        });
+        let rows = rows.collect();
+        Page { next: lives.next().map(|(id, _)| id.0), rows }
+    }
+
+    /// The figures now.
+    pub fn stats(&self, now: Now) -> Stats {
+        let mut issues = [0; Status::ALL.len()];
+        for (count, status) in issues.iter_mut().zip(Status::ALL) {
+            *count = self.index.count(*status);
+        }
+        Stats {
+            created: self.head.created,
+            last_token: self.head.last_token,
+            issues,
+            processes: self.index.processes() as u64,
+            orphans: self.orphan_count(now),
+            totals: self.head.totals,
+            hold: self.hold.durations(),
+            detection: self.detection.durations(),
+        }
+    }
+
+    /// The project's size in bytes, estimated from its counts and a sample of its texts.
+    pub fn memory(&self) -> usize {
+        const SAMPLE: usize = 32;
+        let texts = |issue: &Issue| {
+            let ended = if issue.holder().is_none() { size_of::<crate::issue::Ended>() } else { 0 };
+            issue.text_bytes() + ended
+        };
+        let first = self.issues.values().take(SAMPLE);
+        let last = self.issues.values().rev().take(SAMPLE);
+        let (sampled, bytes) = first.chain(last).fold((0, 0), |(n, sum), issue| (n + 1, sum + texts(issue)));
+        let per_issue = size_of::<Issue>() + 3 * size_of::<u64>() + bytes.checked_div(sampled).unwrap_or(0);
+        let per_life = size_of::<(LifeId, Life)>() * 3 / 2;
+        size_of::<Self>()
+            + self.issues.len() * per_issue
+            + self.lives.len() * per_life
+            + self.names.len() * 80
+            + self.index.memory() * 3 / 2
+    }
+}

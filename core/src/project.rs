@@ -1,0 +1,347 @@
+//! The value: records, the indexes derived from them, and the journal that makes each command whole or nothing.
+//!
+//! Every change goes through [`Project::set_issue`], [`Project::set_life`], [`Project::record`] or the copied
+//! [`Head`]. They note what was there before, so that a panic in the middle of a command can be taken back, and
+//! they keep the indexes in step, so that no command can forget one. The commands are in files of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::fault;
+use crate::index::{Index, Place};
+use crate::issue::{Issue, Run};
+use crate::life::{Life, LifeId, Orphaned};
+use crate::names::Names;
+use crate::settings::{Setting, Settings};
+use crate::stats::{Histogram, Recorded, Totals};
+use crate::types::{Instant, IssueNumber, Millis, Name, Now, Token};
+
+/// One project: the issues, the processes that hold them, settings and totals.
+///
+/// A deterministic state machine: the same calls with the same times give the same state, to the byte of
+/// [`Project::pieces`]. Nothing in it is shared with another value or thread.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub(crate) head: Head,
+    pub(crate) hold: Histogram,
+    pub(crate) detection: Histogram,
+    pub(crate) issues: BTreeMap<IssueNumber, Box<Issue>>,
+    pub(crate) lives: BTreeMap<LifeId, Life>,
+    pub(crate) names: Names,
+    pub(crate) index: Index,
+    journal: Journal,
+}
+
+/// The small things that change with nearly every command; copied whole into the journal.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) created: Instant,
+    pub(crate) last_token: Option<Token>,
+    pub(crate) next_life: LifeId,
+    pub(crate) settings: Settings,
+    pub(crate) totals: Totals,
+}
+
+/// What the command under way has changed so far. Empty between commands.
+#[derive(Debug, Default)]
+struct Journal {
+    head: Option<Box<Head>>,
+    changes: Vec<Before>,
+}
+
+/// A copy begins between commands, with nothing to take back.
+impl Clone for Journal {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// What was there before one change.
+#[derive(Debug)]
+enum Before {
+    Issue(IssueNumber, Option<Box<Issue>>),
+    Life(LifeId, Option<Life>),
+    Recorded(Measure, Recorded),
+}
+
+/// Which histogram a duration belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Measure {
+    /// From checkout to the lease's end.
+    Hold,
+    /// From becoming an orphan to its repair.
+    Detection,
+}
+
+impl Project {
+    /// How many records of each kind a single write may drop because they are over a limit.
+    const TRIM: usize = 16;
+
+    /// An empty project with default settings.
+    pub fn new(created: Instant) -> Self {
+        Self::with_head(Head {
+            created,
+            last_token: None,
+            next_life: LifeId(1),
+            settings: Settings::default(),
+            totals: Totals::default(),
+        })
+    }
+
+    pub(crate) fn with_head(head: Head) -> Self {
+        Self {
+            head,
+            hold: Histogram::default(),
+            detection: Histogram::default(),
+            issues: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            names: Names::default(),
+            index: Index::default(),
+            journal: Journal::default(),
+        }
+    }
+
+    /// Runs the changes of a command that was found valid: whole, or not at all where they panic and
+    /// [`Project::roll_back`] follows.
+    pub(crate) fn change<T>(&mut self, now: Now, changes: impl FnOnce(&mut Self) -> T) -> T {
+        self.journal.head = Some(Box::new(self.head.clone()));
+        let answer = changes(self);
+        self.trim(now);
+        self.journal = Journal::default();
+        answer
+    }
+
+    /// Takes back what a command that panicked had changed. Answers whether there was anything to take back.
+    ///
+    /// The records are restored from the journal and the indexes are made anew from the records, so that it does
+    /// not matter where the panic struck. Costs time in proportion to the project.
+    pub fn roll_back(&mut self) -> bool {
+        let Journal { head, changes } = std::mem::take(&mut self.journal);
+        let Some(head) = head else { return false };
+        self.head = *head;
+        for before in changes.into_iter().rev() {
+            match before {
+                Before::Issue(number, Some(issue)) => drop(self.issues.insert(number, issue)),
+                Before::Issue(number, None) => drop(self.issues.remove(&number)),
+                Before::Life(id, Some(life)) => drop(self.lives.insert(id, life)),
+                Before::Life(id, None) => drop(self.lives.remove(&id)),
+                Before::Recorded(measure, recorded) => self.histogram(measure).take_back(recorded),
+            }
+        }
+        self.rebuild();
+        true
+    }
+
+    /// Makes names' counts and all indexes anew from the records.
+    pub(crate) fn rebuild(&mut self) {
+        self.index = Index::default();
+        self.names.release_all();
+        let lives: Vec<LifeId> = self.lives.keys().copied().collect();
+        for id in lives {
+            self.enter_life(id);
+        }
+        let issues: Vec<IssueNumber> = self.issues.keys().copied().collect();
+        for number in issues {
+            self.enter_issue(number);
+        }
+        self.names.drop_unused();
+    }
+
+    /// Stores, replaces or removes the record of an issue.
+    pub(crate) fn set_issue(&mut self, number: IssueNumber, new: Option<Box<Issue>>) {
+        fault::point();
+        let kept = new.is_some();
+        let old = match new {
+            Some(issue) => self.issues.insert(number, issue),
+            None => self.issues.remove(&number),
+        };
+        // The new record's names are acquired before the old one's are released: most are the same.
+        if kept {
+            self.enter_issue_names(number);
+        }
+        if let Some(old) = &old {
+            self.leave_issue(number, old);
+        }
+        if kept {
+            self.enter_issue_index(number);
+        }
+        self.note(Before::Issue(number, old));
+    }
+
+    /// Stores, replaces or removes the record of a life.
+    pub(crate) fn set_life(&mut self, id: LifeId, new: Option<Life>) {
+        fault::point();
+        let kept = new.is_some();
+        let old = match new {
+            Some(life) => {
+                for name in [Some(life.process), life.host].into_iter().flatten() {
+                    self.names.acquire(name);
+                }
+                self.lives.insert(id, life)
+            }
+            None => self.lives.remove(&id),
+        };
+        if let Some(old) = &old {
+            let place = self.place_of(old);
+            self.index.leave_life(id, &place);
+            for name in [Some(old.process), old.host].into_iter().flatten() {
+                self.names.release(name);
+            }
+        }
+        if kept && let Some(place) = self.lives.get(&id).map(|life| self.place_of(life)) {
+            self.index.enter_life(id, &place);
+        }
+        self.note(Before::Life(id, old));
+    }
+
+    /// Records a duration.
+    pub(crate) fn record(&mut self, measure: Measure, duration: Millis) {
+        fault::point();
+        let recorded = self.histogram(measure).record(duration);
+        self.note(Before::Recorded(measure, recorded));
+    }
+
+    fn histogram(&mut self, measure: Measure) -> &mut Histogram {
+        match measure {
+            Measure::Hold => &mut self.hold,
+            Measure::Detection => &mut self.detection,
+        }
+    }
+
+    /// Outside a command (while loading) there is nothing to take back to.
+    fn note(&mut self, before: Before) {
+        if self.journal.head.is_some() {
+            self.journal.changes.push(before);
+        }
+    }
+
+    fn place_of(&self, life: &Life) -> Place {
+        Place {
+            process: life.process,
+            host: life.host,
+            current: life.is_current(),
+            due: life.due(&self.head.settings),
+            last_sign: life.last_sign(),
+        }
+    }
+
+    fn enter_life(&mut self, id: LifeId) {
+        let Some(life) = self.lives.get(&id) else { return };
+        for name in [Some(life.process), life.host].into_iter().flatten() {
+            self.names.acquire(name);
+        }
+        self.enter_deadlines(id);
+    }
+
+    /// Takes a life out of the indexes before the settings change, from which its deadline follows.
+    pub(crate) fn leave_deadlines(&mut self, id: LifeId) {
+        if let Some(place) = self.lives.get(&id).map(|life| self.place_of(life)) {
+            self.index.leave_life(id, &place);
+        }
+    }
+
+    /// The way back from [`Project::leave_deadlines`].
+    pub(crate) fn enter_deadlines(&mut self, id: LifeId) {
+        if let Some(place) = self.lives.get(&id).map(|life| self.place_of(life)) {
+            self.index.enter_life(id, &place);
+        }
+    }
+
+    fn enter_issue(&mut self, number: IssueNumber) {
+        self.enter_issue_names(number);
+        self.enter_issue_index(number);
+    }
+
+    fn enter_issue_names(&mut self, number: IssueNumber) {
+        if let Some(issue) = self.issues.get(&number) {
+            issue.names().for_each(|name| self.names.acquire(name));
+        }
+    }
+
+    fn enter_issue_index(&mut self, number: IssueNumber) {
+        let Some(issue) = self.issues.get(&number) else { return };
+        self.index.count_issue(issue.status());
+        match &issue.run {
+            Run::Ended(ended) => self.index.enter_finished(ended.at, number),
+            Run::Held(id) => {
+                let id = *id;
+                if let Some(place) = self.lives.get(&id).map(|life| self.place_of(life)) {
+                    self.index.enter_held(id, number, &place);
+                }
+            }
+        }
+    }
+
+    fn leave_issue(&mut self, number: IssueNumber, old: &Issue) {
+        old.names().for_each(|name| self.names.release(name));
+        self.index.uncount_issue(old.status());
+        match &old.run {
+            Run::Ended(ended) => self.index.leave_finished(ended.at, number),
+            Run::Held(id) => {
+                if let Some(place) = self.lives.get(id).map(|life| self.place_of(life)) {
+                    self.index.leave_held(*id, number, &place);
+                }
+            }
+        }
+    }
+
+    /// Drops what is over the project's limits, oldest first, a few records a write.
+    fn trim(&mut self, now: Now) {
+        let kept = self.head.settings.millis(Setting::ProcessKept);
+        for _ in 0..Self::TRIM {
+            match self.index.longest_idle() {
+                Some((last_sign, id)) if now.at.since(last_sign) > kept => self.set_life(id, None),
+                _ => break,
+            }
+        }
+        let kept = self.head.settings.get(Setting::IssuesKept);
+        for _ in 0..Self::TRIM {
+            match self.index.oldest_finished() {
+                Some(number) if kept > 0 && self.index.finished_len() as u64 > kept => self.set_issue(number, None),
+                _ => break,
+            }
+        }
+    }
+
+    /// The current life of a process, if it has one.
+    pub(crate) fn current_life(&self, process: Name<'_>) -> Option<(LifeId, &Life)> {
+        let id = self.index.current(self.names.find(process.as_str())?)?;
+        Some((id, self.lives.get(&id)?))
+    }
+
+    /// The current life of a process, where it has this incarnation; none equals none.
+    pub(crate) fn same_life(&self, process: Name<'_>, incarnation: Option<Name<'_>>) -> Option<LifeId> {
+        let (id, life) = self.current_life(process)?;
+        (life.incarnation.as_deref() == incarnation.map(Name::as_str)).then_some(id)
+    }
+
+    /// The issues that a life holds.
+    pub(crate) fn held_by(&self, id: LifeId) -> Option<&BTreeSet<IssueNumber>> {
+        self.index.held_by(id)
+    }
+
+    /// The record and the life that holds it.
+    pub(crate) fn holder_of(&self, number: IssueNumber) -> Option<(&Issue, LifeId, &Life)> {
+        let issue = self.issues.get(&number)?;
+        let id = issue.holder()?;
+        Some((issue, id, self.lives.get(&id)?))
+    }
+
+    pub(crate) fn orphaned(&self, life: &Life, now: Now) -> Option<Orphaned> {
+        life.orphaned(&self.head.settings, now)
+    }
+
+    /// How many issues are held now.
+    pub fn leases(&self) -> u64 {
+        self.index.count(crate::types::Status::Processing)
+    }
+
+    /// How many issues are known.
+    pub fn issue_count(&self) -> usize {
+        self.issues.len()
+    }
+
+    /// How many allocations freeing the project takes, roughly.
+    pub fn free_effort(&self) -> usize {
+        self.issues.len() + self.lives.len() + self.names.len()
+    }
+}

@@ -1,0 +1,434 @@
+//! A project as bytes: what RDB files, AOF rewrites, DUMP and DEBUG DIGEST are made of.
+//!
+//! A project is a sequence of **pieces**: one head, then its lives, then its issues, each sorted and a few hundred to
+//! a piece, so that no step holds the whole in memory. A piece begins with the version of its encoding; the rest is
+//! [postcard](https://postcard.jamesmunns.com/wire-format), a stable format of variable-length integers. Names are
+//! spelled out once a piece. Equal projects give equal bytes, whatever order their commands came in.
+//!
+//! Reading trusts nothing: every value is checked as a command's argument would be, and every reference.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use crate::issue::{Ended, Issue, Run};
+use crate::life::{Life, LifeId, Progress, Standing};
+use crate::names::{NameId, Names};
+use crate::project::{Head, Project};
+use crate::settings::Settings;
+use crate::stats::{Histogram, Totals};
+use crate::types::{EndedBy, Instant, IssueNumber, MAX_INTEGER, Millis, Name, OrphanReason, Outcome, Pid, Text, Token};
+
+/// The version of the encoding that this build writes, and the newest that it reads.
+pub const VERSION: u8 = 1;
+
+/// How many records a piece holds at most.
+const PIECE: usize = 256;
+
+/// With texts of this many bytes a piece is full, however few records they belong to.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// How far below the highest a stored token must be, so that tokens can go on rising.
+const TOKENS_TO_COME: u64 = 1 << 40;
+
+/// Why bytes are not a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Corrupt {
+    /// Written by a version that this one does not know.
+    #[error("encoding version {0} is newer than {VERSION}, the newest that this version of Poppo reads")]
+    Version(u8),
+    /// Not an encoding at all.
+    #[error("the encoding is damaged")]
+    Encoding,
+    /// Something in it contradicts the rest or is out of range.
+    #[error("{0} is out of range or contradicts the rest")]
+    Value(&'static str),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Piece<'a> {
+    Head(Box<HeadRow>),
+    #[serde(borrow)]
+    Lives(Rows<'a, LifeRow<'a>>),
+    #[serde(borrow)]
+    Issues(Rows<'a, IssueRow<'a>>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadRow {
+    created: Instant,
+    last_token: Option<Token>,
+    next_life: u64,
+    settings: Settings,
+    totals: Totals,
+    hold: Histogram,
+    detection: Histogram,
+}
+
+/// Records, and the names that they mean by number.
+#[derive(Serialize, Deserialize)]
+struct Rows<'a, T> {
+    #[serde(borrow)]
+    names: Vec<&'a str>,
+    rows: Vec<T>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LifeRow<'a> {
+    id: u64,
+    process: u32,
+    incarnation: Option<&'a str>,
+    pid: Option<Pid>,
+    host: Option<u32>,
+    tmux: Option<&'a str>,
+    ttl: Millis,
+    seen: Instant,
+    progress: Option<(&'a str, Instant)>,
+    standing: StandingRow,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StandingRow {
+    Current { attested: Option<Instant> },
+    Dead { at: Instant },
+    Ended { at: Instant, reason: OrphanReason },
+}
+
+#[derive(Serialize, Deserialize)]
+struct IssueRow<'a> {
+    number: IssueNumber,
+    token: Token,
+    started: Instant,
+    completed: Option<Instant>,
+    title: Option<&'a str>,
+    kind: Option<u32>,
+    #[serde(borrow)]
+    run: RunRow<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum RunRow<'a> {
+    Held(u64),
+    #[serde(borrow)]
+    Ended(EndedRow<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct EndedRow<'a> {
+    at: Instant,
+    by: EndedBy,
+    outcome: Outcome,
+    process: u32,
+    pid: Option<Pid>,
+    host: Option<u32>,
+    reason: Option<&'a str>,
+    result: Option<&'a str>,
+    metadata: Vec<(&'a str, &'a str)>,
+}
+
+/// Numbers the names of one piece, in the order in which they are first used.
+#[derive(Default)]
+struct Table<'a> {
+    numbers: BTreeMap<NameId, u32>,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Table<'a> {
+    fn number(&mut self, names: &'a Names, id: NameId) -> u32 {
+        *self.numbers.entry(id).or_insert_with(|| {
+            self.names.push(names.get(id));
+            self.names.len() as u32 - 1
+        })
+    }
+}
+
+fn encode(piece: &Piece<'_>) -> Vec<u8> {
+    // Encoding into a growing vector cannot fail; an empty piece would be refused as damaged.
+    postcard::to_extend(piece, vec![VERSION]).unwrap_or_default()
+}
+
+fn decode(piece: &[u8]) -> Result<Piece<'_>, Corrupt> {
+    match piece.split_first() {
+        Some((&VERSION, body)) => match postcard::take_from_bytes(body) {
+            Ok((piece, [])) => Ok(piece),
+            _ => Err(Corrupt::Encoding),
+        },
+        Some((&version, _)) if version > VERSION => Err(Corrupt::Version(version)),
+        _ => Err(Corrupt::Encoding),
+    }
+}
+
+/// Writing.
+impl Project {
+    /// The project in pieces, to be given to [`Project::load`] and [`Project::load_next`] in this order.
+    pub fn pieces(&self) -> impl Iterator<Item = Vec<u8>> {
+        std::iter::once_with(|| self.head_piece())
+            .chain(chunks(self.lives.iter(), Life::text_bytes).map(|lives| self.lives_piece(lives)))
+            .chain(
+                chunks(self.issues.iter().map(|(number, issue)| (number, &**issue)), Issue::text_bytes)
+                    .map(|issues| self.issues_piece(issues)),
+            )
+    }
+
+    fn head_piece(&self) -> Vec<u8> {
+        encode(&Piece::Head(Box::new(HeadRow {
+            created: self.head.created,
+            last_token: self.head.last_token,
+            next_life: self.head.next_life.0,
+            settings: self.head.settings.clone(),
+            totals: self.head.totals,
+            hold: self.hold.clone(),
+            detection: self.detection.clone(),
+        })))
+    }
+
+    fn lives_piece(&self, lives: Vec<(&LifeId, &Life)>) -> Vec<u8> {
+        let mut table = Table::default();
+        let rows = lives.into_iter().map(|(id, life)| LifeRow {
+            id: id.0,
+            process: table.number(&self.names, life.process),
+            incarnation: life.incarnation.as_deref(),
+            pid: life.pid,
+            host: life.host.map(|host| table.number(&self.names, host)),
+            tmux: life.tmux.as_deref(),
+            ttl: life.ttl,
+            seen: life.seen,
+            progress: life.progress.as_deref().map(|progress| (progress.text.as_str(), progress.at)),
+            standing: match life.standing {
+                Standing::Current { attested } => StandingRow::Current { attested },
+                Standing::Dead { at } => StandingRow::Dead { at },
+                Standing::Ended { at, reason } => StandingRow::Ended { at, reason },
+            },
+        });
+        let rows = rows.collect();
+        encode(&Piece::Lives(Rows { names: table.names, rows }))
+    }
+
+    fn issues_piece(&self, issues: Vec<(&IssueNumber, &Issue)>) -> Vec<u8> {
+        let mut table = Table::default();
+        let rows = issues.into_iter().map(|(number, issue)| IssueRow {
+            number: *number,
+            token: issue.token,
+            started: issue.started,
+            completed: issue.completed.as_deref().copied(),
+            title: issue.title.as_deref(),
+            kind: issue.kind.map(|kind| table.number(&self.names, kind)),
+            run: match &issue.run {
+                Run::Held(life) => RunRow::Held(life.0),
+                Run::Ended(ended) => RunRow::Ended(EndedRow {
+                    at: ended.at,
+                    by: ended.by,
+                    outcome: ended.outcome,
+                    process: table.number(&self.names, ended.process),
+                    pid: ended.pid,
+                    host: ended.host.map(|host| table.number(&self.names, host)),
+                    reason: ended.reason.as_deref(),
+                    result: ended.result.as_deref(),
+                    metadata: ended.metadata.iter().map(|(f, v)| (f.as_str(), v.as_str())).collect(),
+                }),
+            },
+        });
+        let rows = rows.collect();
+        encode(&Piece::Issues(Rows { names: table.names, rows }))
+    }
+}
+
+/// Entries in groups that each fill a piece.
+fn chunks<'a, K: 'a, V: 'a>(
+    mut entries: impl Iterator<Item = (&'a K, &'a V)>,
+    text_bytes: fn(&V) -> usize,
+) -> impl Iterator<Item = Vec<(&'a K, &'a V)>> {
+    std::iter::from_fn(move || {
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        while chunk.len() < PIECE && bytes < PIECE_BYTES {
+            let Some((key, value)) = entries.next() else { break };
+            bytes += text_bytes(value);
+            chunk.push((key, value));
+        }
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// Reading.
+impl Project {
+    /// Begins a project from its first piece.
+    ///
+    /// # Errors
+    /// [`Corrupt`] where it is not the head of a project.
+    pub fn load(piece: &[u8]) -> Result<Self, Corrupt> {
+        let Piece::Head(row) = decode(piece)? else { return Err(Corrupt::Value("the first piece")) };
+        if row.next_life == 0 || row.next_life > MAX_INTEGER {
+            return Err(Corrupt::Value("the next life's number"));
+        }
+        if !row.hold.is_consistent() || !row.detection.is_consistent() || !row.totals.is_consistent() {
+            return Err(Corrupt::Value("a total"));
+        }
+        if row.last_token.is_some_and(|token| token.get() > Token::MAX - TOKENS_TO_COME) {
+            return Err(Corrupt::Value("the last token"));
+        }
+        let mut project = Self::with_head(Head {
+            created: row.created,
+            last_token: row.last_token,
+            next_life: LifeId(row.next_life),
+            settings: row.settings,
+            totals: row.totals,
+        });
+        project.hold = row.hold;
+        project.detection = row.detection;
+        Ok(project)
+    }
+
+    /// Adds a further piece. After each the project is whole as far as it goes.
+    ///
+    /// # Errors
+    /// [`Corrupt`] where a record is damaged, out of range, out of order or there already; nothing of the piece is
+    /// added then.
+    pub fn load_next(&mut self, piece: &[u8]) -> Result<(), Corrupt> {
+        match decode(piece)? {
+            Piece::Head(_) => Err(Corrupt::Value("a second head")),
+            Piece::Lives(rows) => self.load_lives(&rows),
+            Piece::Issues(rows) => self.load_issues(&rows),
+        }
+    }
+
+    fn load_lives(&mut self, rows: &Rows<'_, LifeRow<'_>>) -> Result<(), Corrupt> {
+        let names = check_names(&rows.names)?;
+        let mut last = self.lives.last_key_value().map(|(id, _)| id.0);
+        let mut current = std::collections::BTreeSet::new();
+        for row in &rows.rows {
+            row.check(names)?;
+            if Some(row.id) <= last || row.id == 0 || row.id >= self.head.next_life.0 {
+                return Err(Corrupt::Value("a life's number"));
+            }
+            last = Some(row.id);
+            let process = named(names, row.process)?;
+            let is_current = !matches!(row.standing, StandingRow::Ended { .. });
+            let taken = self.names.find(process).is_some_and(|id| self.index.current(id).is_some());
+            if is_current && (taken || !current.insert(process)) {
+                return Err(Corrupt::Value("a process's current life"));
+            }
+        }
+        for row in &rows.rows {
+            let life = row.build(names, &mut self.names)?;
+            self.set_life(LifeId(row.id), Some(life));
+        }
+        Ok(())
+    }
+
+    fn load_issues(&mut self, rows: &Rows<'_, IssueRow<'_>>) -> Result<(), Corrupt> {
+        let names = check_names(&rows.names)?;
+        let mut last = self.issues.last_key_value().map(|(number, _)| *number);
+        for row in &rows.rows {
+            row.check(names)?;
+            if Some(row.number) <= last {
+                return Err(Corrupt::Value("an issue's number"));
+            }
+            last = Some(row.number);
+            if Some(row.token) > self.head.last_token {
+                return Err(Corrupt::Value("a token"));
+            }
+            if let RunRow::Held(life) = row.run
+                && !self.lives.contains_key(&LifeId(life))
+            {
+                return Err(Corrupt::Value("an issue's holder"));
+            }
+        }
+        for row in &rows.rows {
+            let issue = row.build(names, &mut self.names)?;
+            self.set_issue(row.number, Some(Box::new(issue)));
+        }
+        Ok(())
+    }
+}
+
+fn check_names<'a, 'b>(names: &'b [&'a str]) -> Result<&'b [&'a str], Corrupt> {
+    let valid = names.iter().all(|name| Name::parse(name.as_bytes()).is_ok());
+    valid.then_some(names).ok_or(Corrupt::Value("a name"))
+}
+
+fn named<'a>(names: &[&'a str], number: u32) -> Result<&'a str, Corrupt> {
+    names.get(number as usize).copied().ok_or(Corrupt::Value("a name's number"))
+}
+
+fn check_text(text: &str) -> Result<(), Corrupt> {
+    Text::parse(text.as_bytes()).map(drop).map_err(|_| Corrupt::Value("a text"))
+}
+
+impl LifeRow<'_> {
+    fn check(&self, names: &[&str]) -> Result<(), Corrupt> {
+        named(names, self.process)?;
+        self.host.map_or(Ok(""), |host| named(names, host))?;
+        if self.incarnation.is_some_and(|incarnation| Name::parse(incarnation.as_bytes()).is_err()) {
+            return Err(Corrupt::Value("an incarnation"));
+        }
+        if !(Millis::MIN_TTL..=Millis::MAX_TTL).contains(&self.ttl.0) {
+            return Err(Corrupt::Value("a time to live"));
+        }
+        self.tmux.map_or(Ok(()), check_text)?;
+        self.progress.map_or(Ok(()), |(text, _)| check_text(text))
+    }
+
+    fn build(&self, table: &[&str], names: &mut Names) -> Result<Life, Corrupt> {
+        Ok(Life {
+            process: names.intern(named(table, self.process)?),
+            incarnation: self.incarnation.map(CompactString::new),
+            pid: self.pid,
+            host: self.host.map(|host| named(table, host)).transpose()?.map(|host| names.intern(host)),
+            tmux: self.tmux.map(CompactString::new),
+            ttl: self.ttl,
+            seen: self.seen,
+            progress: self.progress.map(|(text, at)| Box::new(Progress { text: text.into(), at })),
+            standing: match self.standing {
+                StandingRow::Current { attested } => Standing::Current { attested },
+                StandingRow::Dead { at } => Standing::Dead { at },
+                StandingRow::Ended { at, reason } => Standing::Ended { at, reason },
+            },
+        })
+    }
+}
+
+impl IssueRow<'_> {
+    fn check(&self, names: &[&str]) -> Result<(), Corrupt> {
+        self.kind.map_or(Ok(""), |kind| named(names, kind))?;
+        self.title.map_or(Ok(()), check_text)?;
+        let RunRow::Ended(ended) = &self.run else { return Ok(()) };
+        named(names, ended.process)?;
+        ended.host.map_or(Ok(""), |host| named(names, host))?;
+        ended.reason.map_or(Ok(()), check_text)?;
+        if ended.result.is_some_and(|result| Text::parse_json(result.as_bytes()).is_err()) {
+            return Err(Corrupt::Value("a result"));
+        }
+        for (field, value) in &ended.metadata {
+            check_text(field)?;
+            check_text(value)?;
+        }
+        let sorted = ended.metadata.is_sorted_by(|(a, _), (b, _)| a < b);
+        sorted.then_some(()).ok_or(Corrupt::Value("metadata"))
+    }
+
+    fn build(&self, table: &[&str], names: &mut Names) -> Result<Issue, Corrupt> {
+        let mut intern = |number: u32| named(table, number).map(|name| names.intern(name));
+        Ok(Issue {
+            token: self.token,
+            started: self.started,
+            completed: self.completed.map(Box::new),
+            title: self.title.map(CompactString::new),
+            kind: self.kind.map(&mut intern).transpose()?,
+            run: match &self.run {
+                RunRow::Held(life) => Run::Held(LifeId(*life)),
+                RunRow::Ended(ended) => Run::Ended(Box::new(Ended {
+                    at: ended.at,
+                    by: ended.by,
+                    outcome: ended.outcome,
+                    process: intern(ended.process)?,
+                    pid: ended.pid,
+                    host: ended.host.map(&mut intern).transpose()?,
+                    reason: ended.reason.map(Into::into),
+                    result: ended.result.map(Into::into),
+                    metadata: ended.metadata.iter().map(|(f, v)| ((*f).into(), (*v).into())).collect(),
+                })),
+            },
+        })
+    }
+}

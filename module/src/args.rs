@@ -1,0 +1,148 @@
+//! From a command's words to the core's types. Every refusal here names the argument and what is allowed.
+
+use poppo_core::{Instant, Invalid, MAX_INTEGER, Name, integer};
+use redis_module::RedisString;
+
+/// All words of a command together, in bytes.
+const MAX_COMMAND: usize = 1024 * 1024;
+
+/// Why a command could not be read: the text of an `ERR` answer, without the code.
+#[derive(Debug)]
+pub(crate) struct Bad(pub(crate) String);
+
+/// The words of a command, read from left to right.
+pub(crate) struct Args<'a> {
+    command: &'static str,
+    words: &'a [RedisString],
+    resolved: Option<Instant>,
+    /// How many more words come before `AT` and its value, where they are there.
+    before_at: usize,
+    seen: u64,
+}
+
+/// What options a command takes.
+pub(crate) struct Options {
+    /// Those that it knows, as they are shown.
+    pub(crate) known: &'static [&'static str],
+    /// Those of the contract that a later version brings.
+    pub(crate) later: &'static [&'static str],
+}
+
+impl<'a> Args<'a> {
+    /// The words behind the command's name and key. `positional` is how many of them come before the options: there
+    /// the resolved form has its `AT`.
+    pub(crate) fn new(command: &'static str, words: &'a [RedisString], positional: usize) -> Result<Self, Bad> {
+        let words = words.get(2..).unwrap_or_default();
+        let resolved = resolved(words, positional)?;
+        let before_at = if resolved.is_some() { positional } else { usize::MAX };
+        Ok(Self { command, words, resolved, before_at, seen: 0 })
+    }
+
+    /// The primary's clock, where this is a resolved command.
+    pub(crate) fn resolved(&self) -> Option<Instant> {
+        self.resolved
+    }
+
+    fn take(&mut self) -> Option<&'a [u8]> {
+        if self.before_at == 0 {
+            self.words = self.words.get(2..).unwrap_or_default();
+        }
+        // Behind `AT` this wraps around to a number that no command reaches.
+        self.before_at = self.before_at.wrapping_sub(1);
+        let (first, rest) = self.words.split_first()?;
+        self.words = rest;
+        Some(first.as_slice())
+    }
+
+    /// The next positional argument.
+    pub(crate) fn positional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&'a [u8]) -> Result<T, Invalid>,
+    ) -> Result<T, Bad> {
+        let word = self.take().ok_or_else(|| Bad(format!("{name} is missing")))?;
+        parse(word).map_err(|invalid| Bad(format!("{name} {invalid}")))
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&mut self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        std::mem::take(&mut self.words).iter().map(RedisString::as_slice)
+    }
+
+    /// The next option's name, as it stands in `known`; none at the end.
+    pub(crate) fn option(&mut self, options: &Options) -> Result<Option<&'static str>, Bad> {
+        let Some(word) = self.take() else { return Ok(None) };
+        let is = |name: &&&str| word.eq_ignore_ascii_case(name.as_bytes());
+        let position = options.known.iter().position(|name| is(&name));
+        let Some((position, name)) = position.and_then(|at| Some((at, *options.known.get(at)?))) else {
+            return Err(match options.later.iter().find(is) {
+                Some(name) => Bad(format!("{name} comes with the queue and is not part of this version")),
+                None => self.unknown(word, options.known),
+            });
+        };
+        if self.seen & (1 << position) != 0 {
+            return Err(Bad(format!("{name} may be given only once")));
+        }
+        self.seen |= 1 << position;
+        Ok(Some(name))
+    }
+
+    fn unknown(&self, word: &[u8], known: &[&str]) -> Bad {
+        let known = if known.is_empty() { "no options".to_owned() } else { known.join(", ") };
+        Bad(format!("unknown option '{}': {} takes {known}", shown(word), self.command))
+    }
+
+    /// The value of an option.
+    pub(crate) fn value<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&'a [u8]) -> Result<T, Invalid>,
+    ) -> Result<T, Bad> {
+        let word = self.take().ok_or_else(|| Bad(format!("{name} needs a value")))?;
+        parse(word).map_err(|invalid| Bad(format!("{name} {invalid}")))
+    }
+
+    /// Refuses what is left.
+    pub(crate) fn end(&mut self) -> Result<(), Bad> {
+        self.option(&Options { known: &[], later: &[] }).map(drop)
+    }
+}
+
+fn resolved(words: &[RedisString], positional: usize) -> Result<Option<Instant>, Bad> {
+    let is_resolved = words.get(positional).is_some_and(|word| word.as_slice().eq_ignore_ascii_case(b"AT"));
+    if !is_resolved {
+        let bytes: usize = words.iter().map(|word| word.as_slice().len()).sum();
+        return if bytes > MAX_COMMAND {
+            Err(Bad(format!("the command's arguments must be at most {MAX_COMMAND} bytes together")))
+        } else {
+            Ok(None)
+        };
+    }
+    let micros = words.get(positional + 1).ok_or_else(|| Bad("AT needs a value".to_owned()))?;
+    let micros = integer(micros.as_slice(), 0, MAX_INTEGER).map_err(|invalid| Bad(format!("AT {invalid}")))?;
+    Ok(Some(Instant::from_micros(micros)))
+}
+
+/// What a user sent, fit to be shown in an error: short, and on one line.
+pub(crate) fn shown(word: &[u8]) -> String {
+    const LONGEST: usize = 64;
+    let mut text = word.get(..LONGEST).unwrap_or(word).escape_ascii().to_string();
+    if word.len() > LONGEST {
+        text.push('…');
+    }
+    text
+}
+
+/// How many rows an answer may have.
+pub(crate) fn count(word: &[u8]) -> Result<usize, Invalid> {
+    const MOST: u64 = 10_000;
+    integer(word, 1, MOST).map(|count| count as usize)
+}
+
+/// How many rows an answer has by default.
+pub(crate) const DEFAULT_COUNT: usize = 100;
+
+/// A name that is an argument; a shorthand that fixes the lifetime.
+pub(crate) fn name(word: &[u8]) -> Result<Name<'_>, Invalid> {
+    Name::parse(word)
+}

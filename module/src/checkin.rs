@@ -1,0 +1,107 @@
+//! `POPPO.CHECKIN`: see `docs/commands.md`.
+
+use poppo_core::{Checkin, Effect, IssueNumber, Name, Now, Outcome, Project, Refusal, Text, Token};
+
+use crate::args::{Args, Bad, Options, name};
+use crate::command::Write;
+use crate::docs::{Access, Arg, Doc};
+use crate::reply::Reply;
+use crate::server::Total;
+
+/// See the module.
+pub(crate) struct Command;
+
+/// The words of a check-in. The core's request borrows the metadata from here.
+pub(crate) struct Request<'a> {
+    issue: IssueNumber,
+    process: Name<'a>,
+    outcome: Outcome,
+    token: Option<Token>,
+    incarnation: Option<Name<'a>>,
+    result: Option<Text<'a>>,
+    reason: Option<Text<'a>>,
+    metadata: Vec<(Text<'a>, Text<'a>)>,
+}
+
+const OPTIONS: Options = Options {
+    known: &["STATUS", "TOKEN", "INCARNATION", "RESULT", "REASON", "META"],
+    later: &["RETRY", "NEXT", "REQ"],
+};
+
+/// What a check-in may say, for `COMMAND DOCS`.
+const STATUSES: &[Arg] = &[
+    Arg::flag("completed", "completed"),
+    Arg::flag("awaiting-response", "awaiting-response"),
+    Arg::flag("error", "error"),
+    Arg::flag("cancelled", "cancelled"),
+];
+
+impl Write for Command {
+    type Request<'a> = Request<'a>;
+
+    const DOC: Doc = Doc {
+        name: "POPPO.CHECKIN",
+        event: c"poppo.checkin",
+        summary: "Ends a lease, fenced by its token, and stores what came of it.",
+        complexity: "O(log N) where N is the number of issues of the project",
+        arity: -6,
+        access: Access::Update,
+        args: &[
+            Arg::integer("issue"),
+            Arg::text("process"),
+            Arg::one_of("status", Some("STATUS"), STATUSES),
+            Arg::option_integer("token", "TOKEN").optional(),
+            Arg::option_text("incarnation", "INCARNATION").optional(),
+            Arg::option_text("result", "RESULT").optional(),
+            Arg::option_text("reason", "REASON").optional(),
+            Arg::block("metadata", Some("META"), &[Arg::text("field"), Arg::text("value")]).optional().multiple(),
+        ],
+    };
+    const POSITIONAL: usize = 2;
+    const TOTAL: Total = Total::Checkins;
+
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Bad> {
+        let issue = args.positional("issue", IssueNumber::parse)?;
+        let process = args.positional("process", name)?;
+        let (mut outcome, mut token, mut incarnation, mut result, mut reason) = (None, None, None, None, None);
+        let mut metadata = Vec::new();
+        while let Some(option) = args.option(&OPTIONS)? {
+            match option {
+                "STATUS" => outcome = Some(args.value(option, Outcome::parse)?),
+                "TOKEN" => token = Some(args.value(option, Token::parse)?),
+                "INCARNATION" => incarnation = Some(args.value(option, name)?),
+                "RESULT" => result = Some(args.value(option, Text::parse_json)?),
+                "REASON" => reason = Some(args.value(option, Text::parse)?),
+                _ => metadata = fields(args)?,
+            }
+        }
+        let outcome = outcome.ok_or_else(|| Bad("STATUS is missing".to_owned()))?;
+        Ok(Request { issue, process, outcome, token, incarnation, result, reason, metadata })
+    }
+
+    fn apply(project: &mut Project, now: Now, request: &Request<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
+        let checkin = Checkin {
+            issue: request.issue,
+            process: request.process,
+            outcome: request.outcome,
+            token: request.token,
+            incarnation: request.incarnation,
+            result: request.result,
+            reason: request.reason,
+            metadata: &request.metadata,
+        };
+        project.checkin(now, &checkin).map(|effect| (Reply::Ok, effect))
+    }
+}
+
+/// All that follows `META`.
+fn fields<'a>(args: &mut Args<'a>) -> Result<Vec<(Text<'a>, Text<'a>)>, Bad> {
+    let mut words = args.rest();
+    let mut metadata = Vec::new();
+    let text = |word| Text::parse(word).map_err(|invalid| Bad(format!("a META field or value {invalid}")));
+    while let Some(field) = words.next() {
+        let value = words.next().ok_or_else(|| Bad("META takes pairs of field and value".to_owned()))?;
+        metadata.push((text(field)?, text(value)?));
+    }
+    if metadata.is_empty() { Err(Bad("META needs at least one field and value".to_owned())) } else { Ok(metadata) }
+}

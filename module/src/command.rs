@@ -1,0 +1,206 @@
+//! What all commands have in common: read the words, open the key, ask the core, answer, replicate.
+//!
+//! A command is a type with [`Write`] or [`Read`]; its file says how its words become the core's request and how the
+//! core's answer becomes a reply. Everything that could go wrong in the same way everywhere is here, once.
+
+use poppo_core::{Effect, Now, Project, Refusal};
+use redis_module::{Context, RedisError, RedisResult, RedisString, RedisValue};
+
+use crate::args::{Args, Bad};
+use crate::docs::Doc;
+use crate::ffi::{self, Key};
+use crate::guard::{Panicked, guard};
+use crate::reply::Reply;
+use crate::server::{self, Total};
+use crate::value::Value;
+
+/// A command that changes a project.
+pub(crate) trait Write {
+    /// What its words ask for.
+    type Request<'a>;
+
+    /// Its name, arguments and description.
+    const DOC: Doc;
+
+    /// How many words stand between the key and the options.
+    const POSITIONAL: usize;
+
+    /// What of `INFO poppo` a change counts in.
+    const TOTAL: Total = Total::Nothing;
+
+    /// Reads the words behind the key.
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Self::Request<'a>, Bad>;
+
+    /// Whether this request brings a project into being.
+    fn creates(_request: &Self::Request<'_>) -> bool {
+        false
+    }
+
+    /// Asks the core. A refusal has changed nothing.
+    fn apply(project: &mut Project, now: Now, request: &Self::Request<'_>)
+    -> Result<(Reply<'static>, Effect), Refusal>;
+}
+
+/// A command that looks at a project.
+pub(crate) trait Read {
+    /// What its words ask for.
+    type Request<'a>;
+
+    /// Its name, arguments and description.
+    const DOC: Doc;
+
+    /// Reads the words behind the key.
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Self::Request<'a>, Bad>;
+
+    /// The answer; of a project that does not exist, what [`Read::absent`] says.
+    fn answer<'p>(project: &'p Project, now: Now, request: &Self::Request<'_>) -> Reply<'p>;
+
+    /// The answer where there is no project.
+    fn absent(now: Now, request: &Self::Request<'_>) -> Reply<'static>;
+}
+
+/// Why a command gets an error for an answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Bad(Bad),
+    WrongType,
+    Refused(Refusal),
+    Panicked,
+}
+
+impl From<Bad> for Failure {
+    fn from(bad: Bad) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Panicked> for Failure {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
+}
+
+impl From<ffi::WrongType> for Failure {
+    fn from(_: ffi::WrongType) -> Self {
+        Self::WrongType
+    }
+}
+
+impl From<Failure> for RedisError {
+    fn from(failure: Failure) -> Self {
+        server::count_failure(&failure);
+        match failure {
+            Failure::Bad(Bad(text)) => Self::String(format!("ERR {text}")),
+            Failure::WrongType => Self::WrongType,
+            Failure::Refused(refusal) => Self::String(refusal.to_string()),
+            Failure::Panicked => Self::Str("ERR internal error: nothing was changed; the server's log says where"),
+        }
+    }
+}
+
+/// The entry of a writing command.
+pub(crate) fn write<W: Write>(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
+    answer(ctx, || {
+        let mut args = Args::new(W::DOC.name, &words, W::POSITIONAL)?;
+        let now = match args.resolved() {
+            Some(at) if ffi::is_replay(ctx) => Now::replay(at),
+            Some(_) => return Err(Bad("AT is accepted only from the replication link and while loading".into()).into()),
+            None => server::now(),
+        };
+        let applied = apply::<W>(ctx, &mut args, &words, now);
+        if let (Some(at), Err(failure)) = (args.resolved(), &applied) {
+            server::log_failed_apply(ctx, W::DOC.name, at, failure);
+        }
+        applied
+    })
+}
+
+fn apply<'a, W: Write>(
+    ctx: &Context,
+    args: &mut Args<'a>,
+    words: &'a [RedisString],
+    now: Now,
+) -> Result<Reply<'static>, Failure> {
+    let request = W::parse(args)?;
+    let name = key_name(words)?;
+    let mut key = Key::open(ctx, name)?;
+    let (reply, effect) = match key.value() {
+        Some(value) => change(value, |project| W::apply(project, now, &request))?,
+        None => {
+            let mut value = Value::new(Project::new(now.at));
+            let answered = change(&mut value, |project| W::apply(project, now, &request))?;
+            if W::creates(&request) {
+                key.create(ctx, value);
+            }
+            answered
+        }
+    };
+    if effect == Effect::Changed {
+        server::count_change::<W>();
+        key.announce(ctx, W::DOC.event);
+        replicate::<W>(ctx, words, now);
+    }
+    Ok(reply)
+}
+
+/// Runs a change of a value so that a panic in it leaves no trace.
+fn change<T>(value: &mut Value, apply: impl FnOnce(&mut Project) -> Result<T, Refusal>) -> Result<T, Failure> {
+    let answered = guard(|| apply(value.project_mut()));
+    if answered.is_err() {
+        guard(|| value.project_mut().roll_back())?;
+    }
+    value.recount();
+    Ok(answered??)
+}
+
+/// Sends the command on, resolved: as it came, with the clock that it was decided by.
+fn replicate<W: Write>(ctx: &Context, words: &[RedisString], now: Now) {
+    if now == Now::replay(now.at) {
+        // What came resolved goes on to sub-replicas and the replica's own AOF as it is.
+        ctx.replicate_verbatim();
+        return;
+    }
+    let at = [b"AT".as_slice(), now.at.micros().to_string().as_bytes()]
+        .map(|word| RedisString::create_from_slice(std::ptr::null_mut(), word));
+    let (before, options) = words.split_at((2 + W::POSITIONAL).min(words.len()));
+    let resolved: Vec<&RedisString> = before.iter().skip(1).chain(&at).chain(options).collect();
+    ctx.replicate(W::DOC.name, resolved.as_slice());
+}
+
+/// The entry of a reading command.
+pub(crate) fn read<R: Read>(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
+    answer(ctx, || {
+        let mut args = Args::new(R::DOC.name, &words, usize::MAX)?;
+        let request = R::parse(&mut args)?;
+        let mut key = Key::open(ctx, key_name(&words)?)?;
+        let now = server::now();
+        let reply = match key.value() {
+            Some(value) => R::answer(value.project(), now, &request),
+            None => R::absent(now, &request),
+        };
+        // Sent here: it borrows from the value.
+        reply.send(ctx);
+        Ok(Reply::Sent)
+    })
+}
+
+/// Runs a command's body and sends its answer. No panic leaves it.
+pub(crate) fn answer(ctx: &Context, body: impl FnOnce() -> Result<Reply<'static>, Failure>) -> RedisResult {
+    match guard(body).map_err(Failure::from).and_then(std::convert::identity) {
+        Ok(reply) => {
+            reply.send(ctx);
+            Ok(RedisValue::NoReply)
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+pub(crate) fn key_name(words: &[RedisString]) -> Result<&RedisString, Bad> {
+    words.get(1).ok_or_else(|| Bad("project is missing".into()))
+}

@@ -1,0 +1,51 @@
+//! `POPPO.EVICT`: see `docs/commands.md`.
+
+use poppo_core::{Effect, Evict, IssueNumber, Now, Project, Refusal, Text, Token};
+
+use crate::args::{Args, Bad, Options};
+use crate::command::Write;
+use crate::docs::{Access, Arg, Doc};
+use crate::reply::Reply;
+use crate::server::Total;
+
+/// See the module.
+pub(crate) struct Command;
+
+const OPTIONS: Options = Options { known: &["TOKEN", "REASON"], later: &["REQUEUE"] };
+
+impl Write for Command {
+    type Request<'a> = Evict<'a>;
+
+    const DOC: Doc = Doc {
+        name: "POPPO.EVICT",
+        event: c"poppo.evict",
+        summary: "Ends a lease by hand, whoever holds it, and answers the issue's new status.",
+        complexity: "O(log N) where N is the number of issues of the project",
+        arity: -3,
+        access: Access::Update,
+        args: &[
+            Arg::integer("issue"),
+            Arg::option_integer("token", "TOKEN").optional(),
+            Arg::option_text("reason", "REASON").optional(),
+        ],
+    };
+    const POSITIONAL: usize = 1;
+    const TOTAL: Total = Total::Repairs;
+
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Evict<'a>, Bad> {
+        let issue = args.positional("issue", IssueNumber::parse)?;
+        let mut request = Evict { issue, token: None, reason: None };
+        while let Some(option) = args.option(&OPTIONS)? {
+            match option {
+                "TOKEN" => request.token = Some(args.value(option, Token::parse)?),
+                _ => request.reason = Some(args.value(option, Text::parse)?),
+            }
+        }
+        Ok(request)
+    }
+
+    fn apply(project: &mut Project, now: Now, request: &Evict<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
+        let (outcome, effect) = project.evict(now, request)?;
+        Ok((outcome.as_str().into(), effect))
+    }
+}

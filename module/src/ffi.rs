@@ -1,0 +1,473 @@
+//! All unsafe code of the module: the callbacks that redis-server calls, and the calls that the crate does not wrap.
+//!
+//! Three facts make the blocks below sound, and each says which it leans on:
+//!
+//! 1. **One thread.** redis-server calls commands, events and type callbacks on its main thread (or in a forked child
+//!    with one thread), one at a time. The exception is [`free`], which runs on a lazy-free thread once nobody else can
+//!    reach the value; a [`Value`] shares nothing with another one or with a thread.
+//! 2. **The type's pointers are ours.** A value pointer handed to a callback of our data type, or read from a key of our
+//!    type, was made by [`into_pointer`] and not freed yet.
+//! 3. **The API table.** The pointers `RedisModule_*` are set before `RedisModule_OnLoad` goes on and never change.
+//!    One that an older server lacks is `None` and is not called.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+
+use poppo_core::Project;
+use redis_module::native_types::RedisType;
+use redis_module::{Context, ContextFlags, RedisString, raw};
+
+use crate::docs::{Access, Arg, Doc, Kind};
+use crate::guard::guard;
+use crate::persistence;
+use crate::server;
+use crate::value::Value;
+
+/// The data type. Version 3 of the method table is the newest that every supported server takes.
+pub(crate) static PROJECT_TYPE: RedisType = RedisType::new(
+    persistence::TYPE_NAME,
+    persistence::ENCODING as i32,
+    raw::RedisModuleTypeMethods {
+        version: 3,
+        rdb_load: Some(rdb_load),
+        rdb_save: Some(rdb_save),
+        aof_rewrite: Some(aof_rewrite),
+        mem_usage: Some(mem_usage),
+        digest: Some(digest),
+        free: Some(free),
+        aux_load: None,
+        aux_save: None,
+        aux_save_triggers: 0,
+        free_effort: Some(free_effort),
+        unlink: None,
+        copy: Some(copy),
+        defrag: None,
+        mem_usage2: None,
+        free_effort2: None,
+        unlink2: None,
+        copy2: None,
+        aux_save2: None,
+    },
+);
+
+/// The key holds something that is not a project.
+#[derive(Debug)]
+pub(crate) struct WrongType;
+
+/// A key of the command under way.
+pub(crate) struct Key<'a> {
+    name: &'a RedisString,
+    value: *mut Value,
+    ctx: *mut raw::RedisModuleCtx,
+}
+
+impl<'a> Key<'a> {
+    /// Opens a key for looking, whatever the command does later: closing one that was opened for writing would tell
+    /// WATCH and client caches of a change even where the command was refused. [`Key::announce`] tells them instead.
+    pub(crate) fn open(ctx: &Context, name: &'a RedisString) -> Result<Self, WrongType> {
+        let key = ctx.open_key(name);
+        match key.get_value::<Value>(&PROJECT_TYPE) {
+            Ok(value) => {
+                let value = value.map_or(ptr::null_mut(), |value| ptr::from_ref(value).cast_mut());
+                Ok(Self { name, value, ctx: ctx.ctx })
+            }
+            Err(_) => Err(WrongType),
+        }
+    }
+
+    /// What the key holds.
+    pub(crate) fn value(&mut self) -> Option<&mut Value> {
+        // SAFETY: facts 1 and 2. The value lives as long as its key, and nothing deletes the key while the command
+        // that opened it runs; `&mut self` and the single thread make this the only reference to it.
+        unsafe { self.value.as_mut() }
+    }
+
+    /// Creates the key, which must not exist.
+    pub(crate) fn create(&mut self, ctx: &Context, value: Value) {
+        let key = ctx.open_key_writable(self.name);
+        if let Err(error) = key.set_value(&PROJECT_TYPE, value) {
+            server::log(ctx, &format!("could not create a project: {error}"));
+        }
+    }
+
+    /// Tells whoever watches the key that it changed.
+    pub(crate) fn announce(&self, ctx: &Context, event: &CStr) {
+        let (signal, notify) =
+            // SAFETY: fact 3: reading the table.
+            unsafe { (raw::RedisModule_SignalModifiedKey, raw::RedisModule_NotifyKeyspaceEvent) };
+        if let Some(signal) = signal {
+            // SAFETY: the context is the running command's, and the name is an argument that it owns.
+            unsafe { signal(self.ctx, self.name.inner) };
+        }
+        if let Some(notify) = notify {
+            // SAFETY: as above; the event is a C string.
+            unsafe { notify(ctx.ctx, raw::REDISMODULE_NOTIFY_MODULE, event.as_ptr(), self.name.inner) };
+        }
+    }
+}
+
+/// Whether the running command comes from the primary or from a file that is being loaded.
+pub(crate) fn is_replay(ctx: &Context) -> bool {
+    ctx.get_flags().intersects(ContextFlags::REPLICATED | ContextFlags::LOADING)
+}
+
+fn into_pointer(project: Project) -> *mut c_void {
+    Box::into_raw(Box::new(Value::new(project))).cast()
+}
+
+/// Lends the project behind a value pointer of a type callback.
+///
+/// # Safety
+/// `value` must be a live pointer of our type (fact 2), and the reference must not outlive the callback.
+unsafe fn lend<'a>(value: *const c_void) -> Option<&'a Project> {
+    // SAFETY: the caller's promise.
+    unsafe { value.cast::<Value>().as_ref() }.map(Value::project)
+}
+
+extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, encoding: c_int) -> *mut c_void {
+    let loaded = guard(|| {
+        let read = |_| raw::load_string_buffer(rdb).ok();
+        let more = || raw::load_unsigned(rdb).ok();
+        persistence::load(encoding, more, read)
+    });
+    match loaded {
+        Ok(Ok(project)) => into_pointer(project),
+        Ok(Err(why)) => {
+            let why = format!("cannot load a project: {why}");
+            redis_module::logging::log_io_error(rdb, redis_module::logging::RedisLogLevel::Warning, &why);
+            ptr::null_mut()
+        }
+        Err(_) => ptr::null_mut(),
+    }
+}
+
+unsafe extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
+    // SAFETY: the server passes a live value of our type for the time of the call.
+    let Some(project) = (unsafe { lend(value) }) else { return };
+    let saved = guard(|| {
+        persistence::save(project, |more| raw::save_unsigned(rdb, more), |piece| raw::save_slice(rdb, piece));
+    });
+    if saved.is_err() {
+        if Context::dummy().get_flags().contains(ContextFlags::IS_CHILD) {
+            // The forked child fails, so that the last good file stays; the server itself goes on.
+            std::process::abort();
+        }
+        // What is missing makes this copy unreadable, which is better than a project that lost issues.
+        raw::save_unsigned(rdb, persistence::BROKEN);
+    }
+}
+
+unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::RedisModuleString, value: *mut c_void) {
+    // SAFETY: the server passes a live value of our type for the time of the call.
+    let Some(project) = (unsafe { lend(value) }) else { return };
+    // SAFETY: fact 3: reading the table.
+    let Some(emit) = (unsafe { raw::RedisModule_EmitAOF }) else { return };
+    let _logged = guard(|| {
+        persistence::rewrite(project, |order, piece| {
+            // SAFETY: the format says what follows: a string object, a C string, a buffer with its length.
+            unsafe {
+                emit(
+                    aof,
+                    persistence::LOAD.as_ptr(),
+                    c"scb".as_ptr(),
+                    key,
+                    order.as_ptr(),
+                    piece.as_ptr().cast::<c_char>(),
+                    piece.len(),
+                );
+            }
+        });
+    });
+}
+
+unsafe extern "C" fn mem_usage(value: *const c_void) -> usize {
+    // SAFETY: the server passes a live value of our type for the time of the call.
+    let project = unsafe { lend(value) };
+    guard(|| project.map_or(0, Project::memory)).unwrap_or(0)
+}
+
+unsafe extern "C" fn free_effort(_key: *mut raw::RedisModuleString, value: *const c_void) -> usize {
+    // SAFETY: the server passes a live value of our type for the time of the call.
+    let project = unsafe { lend(value) };
+    guard(|| project.map_or(1, Project::free_effort)).unwrap_or(1)
+}
+
+unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {
+    // SAFETY: the server passes a live value of our type for the time of the call.
+    let Some(project) = (unsafe { lend(value) }) else { return };
+    let (add, end) =
+        // SAFETY: fact 3: reading the table.
+        unsafe { (raw::RedisModule_DigestAddStringBuffer, raw::RedisModule_DigestEndSequence) };
+    let (Some(add), Some(end)) = (add, end) else { return };
+    let _logged = guard(|| {
+        for piece in project.pieces() {
+            // SAFETY: the digest is the callback's; the piece is a live buffer of that length.
+            unsafe { add(digest, piece.as_ptr().cast::<c_char>(), piece.len()) };
+        }
+        // SAFETY: the digest is the callback's.
+        unsafe { end(digest) };
+    });
+}
+
+unsafe extern "C" fn copy(
+    _from: *mut raw::RedisModuleString,
+    _to: *mut raw::RedisModuleString,
+    value: *const c_void,
+) -> *mut c_void {
+    // SAFETY: the server passes a live value of our type for the time of the call.
+    let project = unsafe { lend(value) };
+    // A null answer makes COPY fail and change nothing.
+    guard(|| project.cloned().map_or(ptr::null_mut(), into_pointer)).unwrap_or(ptr::null_mut())
+}
+
+unsafe extern "C" fn free(value: *mut c_void) {
+    if value.is_null() {
+        return;
+    }
+    // SAFETY: fact 2, and the server calls this once, when nobody else can reach the value, so the box is ours again.
+    let value = unsafe { Box::from_raw(value.cast::<Value>()) };
+    let _logged = guard(|| drop(value));
+}
+
+/// Registers what the crate's table cannot: events, options, INFO, and the commands' descriptions.
+pub(crate) fn register(ctx: &Context, docs: &[&Doc]) -> Result<(), String> {
+    // SAFETY: fact 3: reading the table.
+    let (set_options, subscribe) =
+        unsafe { (raw::RedisModule_SetModuleOptions, raw::RedisModule_SubscribeToServerEvent) };
+    if let Some(set_options) = set_options {
+        // SAFETY: the context is `OnLoad`'s. Bits that a server does not know are ignored by it.
+        unsafe { set_options(ctx.ctx, persistence::MODULE_OPTIONS) };
+    }
+    let subscribe = subscribe.ok_or("the server has no events")?;
+    let events: [(u64, raw::RedisModuleEventCallback); 3] = [
+        (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_role_changed)),
+        (raw::REDISMODULE_EVENT_CONFIG, Some(on_config_changed)),
+    ];
+    for (id, callback) in events {
+        // SAFETY: the context is `OnLoad`'s, and the callbacks have the signature of events.
+        let subscribed = unsafe { subscribe(ctx.ctx, raw::RedisModuleEvent { id, dataver: 1 }, callback) };
+        if subscribed != raw::Status::Ok as c_int {
+            return Err(format!("the server has no event {id}"));
+        }
+    }
+    raw::register_info_function(ctx.ctx, Some(on_info));
+    docs.iter().try_for_each(|doc| describe(ctx, doc))
+}
+
+/// Adds `POPPO.FAULT`, which the table of shipped commands must not have.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn register_fault(ctx: &Context) -> Result<(), String> {
+    fn create(ctx: *mut raw::RedisModuleCtx) -> c_int {
+        // SAFETY: the macro reads the API table (fact 3); the context is `OnLoad`'s.
+        unsafe {
+            redis_module::redis_command!(ctx, "POPPO.FAULT", crate::fault::run, "", 0, 0, 0, "");
+        }
+        raw::Status::Ok as c_int
+    }
+    if create(ctx.ctx) == raw::Status::Ok as c_int { Ok(()) } else { Err("POPPO.FAULT is not registered".to_owned()) }
+}
+
+unsafe extern "C" fn on_loading(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    subevent: u64,
+    _data: *mut c_void,
+) {
+    if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
+        let _logged = guard(server::take_charge);
+    }
+}
+
+unsafe extern "C" fn on_role_changed(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    subevent: u64,
+    _data: *mut c_void,
+) {
+    if subevent == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER {
+        let _logged = guard(server::take_charge);
+    }
+}
+
+unsafe extern "C" fn on_config_changed(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    data: *mut c_void,
+) {
+    // SAFETY: for this event the server passes a change record, or nothing, for the time of the call.
+    let Some(change) = (unsafe { data.cast::<raw::RedisModuleConfigChange>().as_ref() }) else { return };
+    let count = usize::try_from(change.num_changes).unwrap_or(0);
+    let policy = (0..count).any(|at| {
+        // SAFETY: the record holds `num_changes` pointers to C strings.
+        unsafe { CStr::from_ptr(*change.config_names.add(at)) }.to_bytes() == b"maxmemory-policy"
+    });
+    if policy {
+        let _logged = guard(|| server::check_eviction_policy(&Context::new(ctx)));
+    }
+}
+
+/// The fields of `INFO poppo` that are being filled.
+pub(crate) struct Info<'a> {
+    ctx: *mut raw::RedisModuleInfoCtx,
+    during: PhantomData<&'a ()>,
+}
+
+impl Info<'_> {
+    pub(crate) fn text(&self, name: &str, value: &str) {
+        raw::add_info_field_str(self.ctx, name, value);
+    }
+
+    pub(crate) fn number(&self, name: &str, value: u64) {
+        raw::add_info_field_unsigned_long_long(self.ctx, name, value);
+    }
+}
+
+unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
+    if raw::add_info_section(ctx, None) == raw::Status::Ok {
+        let _logged = guard(|| server::info(&Info { ctx, during: PhantomData }));
+    }
+}
+
+/// Everything that a command's description points to, alive until the server has copied it.
+#[derive(Default)]
+struct Described {
+    texts: Vec<CString>,
+    // Boxed slices: their addresses stay when the vector grows.
+    args: Vec<Box<[raw::RedisModuleCommandArg]>>,
+}
+
+impl Described {
+    fn text(&mut self, text: &str) -> *const c_char {
+        let text = CString::new(text).unwrap_or_default();
+        let pointer = text.as_ptr();
+        self.texts.push(text);
+        pointer
+    }
+
+    /// An array that ends with an empty entry, as the server expects it.
+    fn args(&mut self, args: impl IntoIterator<Item = raw::RedisModuleCommandArg>) -> *mut raw::RedisModuleCommandArg {
+        let mut args: Box<[_]> = args.into_iter().chain([EMPTY_ARG]).collect();
+        let pointer = args.as_mut_ptr();
+        self.args.push(args);
+        pointer
+    }
+
+    fn arg(&mut self, arg: &Arg) -> raw::RedisModuleCommandArg {
+        let (kind, parts): (_, &[Arg]) = match arg.kind {
+            Kind::Text => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING, &[]),
+            Kind::Integer => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER, &[]),
+            Kind::Flag => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN, &[]),
+            Kind::OneOf(parts) => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF, parts),
+            Kind::Block(parts) => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK, parts),
+        };
+        let parts: Vec<_> = parts.iter().map(|part| self.arg(part)).collect();
+        let mut flags = 0;
+        if arg.optional {
+            flags |= raw::REDISMODULE_CMD_ARG_OPTIONAL;
+        }
+        if arg.multiple {
+            flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE;
+        }
+        raw::RedisModuleCommandArg {
+            name: self.text(arg.name),
+            type_: kind,
+            token: arg.token.map_or(ptr::null(), |token| self.text(token)),
+            flags: flags as c_int,
+            subargs: if parts.is_empty() { ptr::null_mut() } else { self.args(parts) },
+            ..EMPTY_ARG
+        }
+    }
+}
+
+const EMPTY_ARG: raw::RedisModuleCommandArg = raw::RedisModuleCommandArg {
+    name: ptr::null(),
+    type_: 0,
+    key_spec_index: -1,
+    token: ptr::null(),
+    summary: ptr::null(),
+    since: ptr::null(),
+    flags: 0,
+    deprecated_since: ptr::null(),
+    subargs: ptr::null_mut(),
+    display_text: ptr::null(),
+};
+
+fn describe(ctx: &Context, doc: &Doc) -> Result<(), String> {
+    // SAFETY: fact 3: reading the table.
+    let (get, set) = unsafe { (raw::RedisModule_GetCommand, raw::RedisModule_SetCommandInfo) };
+    // Both are there since 7.0, the oldest supported server.
+    let (Some(get), Some(set)) = (get, set) else { return Err("Redis 7.0 or newer is needed".to_owned()) };
+    let mut described = Described::default();
+    let name = described.text(doc.name);
+    // SAFETY: the context is `OnLoad`'s, and the name is a live C string.
+    let command = unsafe { get(ctx.ctx, name) };
+    if command.is_null() {
+        return Err(format!("{} is not registered", doc.name));
+    }
+    let key = raw::RedisModuleCommandArg {
+        name: described.text("project"),
+        type_: raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+        key_spec_index: 0,
+        ..EMPTY_ARG
+    };
+    let args: Vec<_> = std::iter::once(key).chain(doc.args.iter().map(|arg| described.arg(arg))).collect();
+    let version = raw::RedisModuleCommandInfoVersion {
+        version: 1,
+        sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
+        sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
+        sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
+    };
+    let mut key_specs = [key_spec(doc.access), no_key_spec()];
+    let info = raw::RedisModuleCommandInfo {
+        version: &raw const version,
+        summary: described.text(doc.summary),
+        complexity: described.text(doc.complexity),
+        since: described.text(env!("CARGO_PKG_VERSION")),
+        history: ptr::null_mut(),
+        tips: ptr::null(),
+        arity: doc.arity,
+        key_specs: key_specs.as_mut_ptr(),
+        args: described.args(args),
+    };
+    // SAFETY: all that `info` points to is alive until the end of this function, arrays end with an empty entry, and
+    // the server copies what it keeps.
+    let set = unsafe { set(command, &raw const info) };
+    if set == raw::Status::Ok as c_int { Ok(()) } else { Err(format!("{} could not be described", doc.name)) }
+}
+
+fn key_spec(access: Access) -> raw::RedisModuleCommandKeySpec {
+    let flags = match access {
+        Access::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+        Access::Insert => {
+            raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_INSERT
+        }
+        Access::Update => {
+            raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE
+        }
+        Access::Delete => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_DELETE,
+    };
+    raw::RedisModuleCommandKeySpec {
+        notes: ptr::null(),
+        flags: u64::from(flags),
+        begin_search_type: raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX,
+        bs: raw::RedisModuleCommandKeySpec__bindgen_ty_1 {
+            index: raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_1 { pos: 1 },
+        },
+        find_keys_type: raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE,
+        fk: raw::RedisModuleCommandKeySpec__bindgen_ty_2 {
+            range: raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 { lastkey: 0, keystep: 1, limit: 0 },
+        },
+    }
+}
+
+/// The empty entry that ends the array.
+fn no_key_spec() -> raw::RedisModuleCommandKeySpec {
+    raw::RedisModuleCommandKeySpec {
+        begin_search_type: raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INVALID,
+        flags: 0,
+        ..key_spec(Access::Read)
+    }
+}

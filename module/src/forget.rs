@@ -1,0 +1,37 @@
+//! `POPPO.FORGET`: see `docs/commands.md`.
+
+use poppo_core::{Effect, IssueNumber, Now, Project, Refusal};
+
+use crate::args::{Args, Bad};
+use crate::command::Write;
+use crate::docs::{Access, Arg, Doc};
+use crate::reply::Reply;
+
+/// See the module.
+pub(crate) struct Command;
+
+impl Write for Command {
+    type Request<'a> = IssueNumber;
+
+    const DOC: Doc = Doc {
+        name: "POPPO.FORGET",
+        event: c"poppo.forget",
+        summary: "Removes every trace of an issue that nobody holds.",
+        complexity: "O(log N) where N is the number of issues of the project",
+        arity: -3,
+        access: Access::Delete,
+        args: &[Arg::integer("issue")],
+    };
+    const POSITIONAL: usize = 1;
+
+    fn parse<'a>(args: &mut Args<'a>) -> Result<IssueNumber, Bad> {
+        let issue = args.positional("issue", IssueNumber::parse)?;
+        args.end()?;
+        Ok(issue)
+    }
+
+    fn apply(project: &mut Project, now: Now, issue: &IssueNumber) -> Result<(Reply<'static>, Effect), Refusal> {
+        let effect = project.forget(now, *issue)?;
+        Ok((Reply::Integer(u64::from(effect == Effect::Changed)), effect))
+    }
+}

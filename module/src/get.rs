@@ -1,0 +1,85 @@
+//! `POPPO.GET`: see `docs/commands.md`.
+
+use poppo_core::{Holder, IssueNumber, Metadata, Now, Project, Record, RunView};
+
+use crate::args::{Args, Bad};
+use crate::command::Read;
+use crate::docs::{Access, Arg, Doc};
+use crate::reply::{Map, Reply};
+
+/// See the module.
+pub(crate) struct Command;
+
+impl Read for Command {
+    type Request<'a> = IssueNumber;
+
+    const DOC: Doc = Doc {
+        name: "POPPO.GET",
+        event: c"poppo.get",
+        summary: "Shows the whole record of an issue.",
+        complexity: "O(log N) where N is the number of issues of the project",
+        arity: -3,
+        access: Access::Read,
+        args: &[Arg::integer("issue")],
+    };
+
+    fn parse<'a>(args: &mut Args<'a>) -> Result<IssueNumber, Bad> {
+        let issue = args.positional("issue", IssueNumber::parse)?;
+        args.end()?;
+        Ok(issue)
+    }
+
+    fn answer<'p>(project: &'p Project, now: Now, issue: &IssueNumber) -> Reply<'p> {
+        project.get(now, *issue).map_or(Reply::Null, |record| whole(&record))
+    }
+
+    fn absent(_now: Now, _issue: &IssueNumber) -> Reply<'static> {
+        Reply::Null
+    }
+}
+
+fn whole<'p>(record: &Record<'p>) -> Reply<'p> {
+    let held = match &record.run {
+        RunView::Held(holder) => Some(holder),
+        RunView::Ended { .. } => None,
+    };
+    let map = Map::default()
+        .with("issue", record.issue.get())
+        .with("status", record.status.as_str())
+        .with("token", record.token)
+        .with("process", record.process)
+        .maybe("incarnation", held.and_then(|holder| holder.incarnation))
+        .maybe("pid", record.pid)
+        .maybe("host", record.host)
+        .maybe("tmux", held.and_then(|holder| holder.tmux))
+        .maybe("type", record.kind)
+        .maybe("title", record.title)
+        .with("startTime", record.started);
+    match record.run {
+        RunView::Held(holder) => beats(map, &holder),
+        RunView::Ended { at, by, reason, result, metadata } => map
+            .with("endTime", at)
+            .with("endedBy", by.as_str())
+            .maybe("reason", reason)
+            .maybe("result", result)
+            .maybe("metadata", fields(metadata)),
+    }
+    .maybe("completedTime", record.completed)
+    .into()
+}
+
+fn beats<'p>(map: Map<'p>, holder: &Holder<'p>) -> Map<'p> {
+    map.with("lastSeen", holder.last_seen)
+        .with("ttl", holder.ttl)
+        .maybe("progress", holder.progress.map(|(text, _)| text))
+        .maybe("progressTime", holder.progress.map(|(_, at)| at))
+        .maybe("orphan", holder.orphan.map(|(reason, _)| reason.as_str()))
+        .maybe("orphanSince", holder.orphan.map(|(_, since)| since))
+}
+
+fn fields(metadata: Metadata<'_>) -> Option<Map<'_>> {
+    if metadata.is_empty() {
+        return None;
+    }
+    Some(metadata.iter().fold(Map::default(), |map, (field, value)| map.with(field, value)))
+}

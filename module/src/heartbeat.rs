@@ -1,0 +1,75 @@
+//! `POPPO.HEARTBEAT`: see `docs/commands.md`.
+
+use poppo_core::{Effect, Heartbeat, Millis, Now, Project, Pulse, Refusal, Text};
+
+use crate::args::{Args, Bad, Options, name};
+use crate::command::Write;
+use crate::docs::{Access, Arg, Doc};
+use crate::reply::{Map, Reply};
+use crate::server::Total;
+
+/// See the module.
+pub(crate) struct Command;
+
+/// A beat, and whether its answer lists the issues.
+pub(crate) struct Request<'a> {
+    beat: Heartbeat<'a>,
+    brief: bool,
+}
+
+const OPTIONS: Options = Options { known: &["INCARNATION", "TTL", "PROGRESS", "BRIEF"], later: &[] };
+
+impl Write for Command {
+    type Request<'a> = Request<'a>;
+
+    const DOC: Doc = Doc {
+        name: "POPPO.HEARTBEAT",
+        event: c"poppo.heartbeat",
+        summary: "Renews all leases of a process and answers what it holds.",
+        complexity: "O(log P) where P is the number of processes; without BRIEF plus the number of issues held",
+        arity: -3,
+        access: Access::Update,
+        args: &[
+            Arg::text("process"),
+            Arg::option_text("incarnation", "INCARNATION").optional(),
+            Arg::option_integer("ttl", "TTL").optional(),
+            Arg::option_text("progress", "PROGRESS").optional(),
+            Arg::flag("brief", "BRIEF").optional(),
+        ],
+    };
+    const POSITIONAL: usize = 1;
+    const TOTAL: Total = Total::Heartbeats;
+
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Bad> {
+        let process = args.positional("process", name)?;
+        let mut beat = Heartbeat { process, incarnation: None, ttl: None, progress: None };
+        let mut brief = false;
+        while let Some(option) = args.option(&OPTIONS)? {
+            match option {
+                "INCARNATION" => beat.incarnation = Some(args.value(option, name)?),
+                "TTL" => beat.ttl = Some(args.value(option, Millis::parse_ttl)?),
+                "PROGRESS" => beat.progress = Some(args.value(option, Text::parse)?),
+                _ => brief = true,
+            }
+        }
+        Ok(Request { beat, brief })
+    }
+
+    fn apply(project: &mut Project, now: Now, request: &Request<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
+        let pulse = project.heartbeat(now, &request.beat)?;
+        // Nobody reads the answer to a replayed beat.
+        let brief = request.brief || now == Now::replay(now.at);
+        Ok((shown(&pulse, brief), Effect::Changed))
+    }
+}
+
+fn shown(pulse: &Pulse<'_>, brief: bool) -> Reply<'static> {
+    let issues = if brief {
+        Reply::Integer(pulse.held() as u64)
+    } else {
+        let pairs = pulse.leases().map(|(issue, token)| Reply::Array(vec![Reply::Integer(issue.get()), token.into()]));
+        Reply::Array(pairs.collect())
+    };
+    let map = Map::default().with("ttl", pulse.ttl).with("drain", 0).with("issues", issues);
+    map.with("cancel", Reply::Array(Vec::new())).into()
+}

@@ -1,0 +1,56 @@
+//! `POPPO.REPAIR`: see `docs/commands.md`.
+
+use poppo_core::{Effect, IssueNumber, Now, Project, Refusal, Repair, RepairOutcome, Text, Token};
+
+use crate::args::{Args, Bad, Options};
+use crate::command::Write;
+use crate::docs::{Access, Arg, Doc};
+use crate::reply::Reply;
+use crate::server::Total;
+
+/// See the module.
+pub(crate) struct Command;
+
+const OPTIONS: Options = Options { known: &["TOKEN", "STATUS", "REASON"], later: &["REQUEUE"] };
+
+const STATUSES: &[Arg] = &[Arg::flag("error", "error"), Arg::flag("awaiting-response", "awaiting-response")];
+
+impl Write for Command {
+    type Request<'a> = Repair<'a>;
+
+    const DOC: Doc = Doc {
+        name: "POPPO.REPAIR",
+        event: c"poppo.repair",
+        summary: "Ends an orphan's lease, fenced by its token, and answers the issue's new status.",
+        complexity: "O(log N) where N is the number of issues of the project",
+        arity: -5,
+        access: Access::Update,
+        args: &[
+            Arg::integer("issue"),
+            Arg::option_integer("token", "TOKEN"),
+            Arg::one_of("status", Some("STATUS"), STATUSES).optional(),
+            Arg::option_text("reason", "REASON").optional(),
+        ],
+    };
+    const POSITIONAL: usize = 1;
+    const TOTAL: Total = Total::Repairs;
+
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Repair<'a>, Bad> {
+        let issue = args.positional("issue", IssueNumber::parse)?;
+        let (mut token, mut outcome, mut reason) = (None, RepairOutcome::Error, None);
+        while let Some(option) = args.option(&OPTIONS)? {
+            match option {
+                "TOKEN" => token = Some(args.value(option, Token::parse)?),
+                "STATUS" => outcome = args.value(option, RepairOutcome::parse)?,
+                _ => reason = Some(args.value(option, Text::parse)?),
+            }
+        }
+        let token = token.ok_or_else(|| Bad("TOKEN is missing".to_owned()))?;
+        Ok(Repair { issue, token, outcome, reason })
+    }
+
+    fn apply(project: &mut Project, now: Now, request: &Repair<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
+        let (outcome, effect) = project.repair(now, request)?;
+        Ok((outcome.as_str().into(), effect))
+    }
+}

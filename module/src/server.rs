@@ -1,0 +1,209 @@
+//! What belongs to this server and not to a project: clock, restart grace, counts, warnings, `INFO poppo`.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use poppo_core::{Instant, Judge, Millis, Now, Refusal};
+use redis_module::{Context, RedisString, RedisValue};
+
+use crate::args::shown;
+use crate::command::{Failure, Write};
+use crate::ffi::Info;
+use crate::value::{LEASES, PROJECTS};
+
+/// `poppo.restart-grace` in milliseconds.
+pub(crate) static RESTART_GRACE: AtomicI64 = AtomicI64::new(RESTART_GRACE_DEFAULT);
+/// What it is unless somebody says otherwise.
+pub(crate) const RESTART_GRACE_DEFAULT: i64 = 60_000;
+/// The longest: a day.
+pub(crate) const RESTART_GRACE_MAX: i64 = 86_400_000;
+
+/// A clock that no one sets, for measuring how long this server has been in charge.
+static BOOT: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+/// When it came to be in charge: milliseconds after [`BOOT`].
+static IN_CHARGE_SINCE: AtomicU64 = AtomicU64::new(0);
+
+static CHECKOUTS: AtomicU64 = AtomicU64::new(0);
+static CHECKINS: AtomicU64 = AtomicU64::new(0);
+static HEARTBEATS: AtomicU64 = AtomicU64::new(0);
+static REPAIRS: AtomicU64 = AtomicU64::new(0);
+static REFUSED: [AtomicU64; Refusal::CODES.len()] = [const { AtomicU64::new(0) }; Refusal::CODES.len()];
+static REFUSED_ERR: AtomicU64 = AtomicU64::new(0);
+static REFUSED_WRONGTYPE: AtomicU64 = AtomicU64::new(0);
+static PANICS: AtomicU64 = AtomicU64::new(0);
+static APPLY_FAILURES: AtomicU64 = AtomicU64::new(0);
+static EVICTION: AtomicU8 = AtomicU8::new(Eviction::None as u8);
+
+/// What a server-wide total counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Total {
+    Checkouts,
+    Checkins,
+    Heartbeats,
+    Repairs,
+    Nothing,
+}
+
+/// What the server's `maxmemory-policy` could do to a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Eviction {
+    None = 0,
+    Volatile = 1,
+    Any = 2,
+}
+
+impl Eviction {
+    fn of(policy: &str) -> Self {
+        match policy {
+            "noeviction" => Self::None,
+            policy if policy.starts_with("volatile-") => Self::Volatile,
+            _ => Self::Any,
+        }
+    }
+
+    const fn warning(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Volatile => {
+                "maxmemory-policy may evict a whole project that was given an expiry: set it to noeviction"
+            }
+            Self::Any => "maxmemory-policy may evict a whole project: set it to noeviction",
+        }
+    }
+
+    fn current() -> Self {
+        match EVICTION.load(Ordering::Relaxed) {
+            0 => Self::None,
+            1 => Self::Volatile,
+            _ => Self::Any,
+        }
+    }
+}
+
+/// The moment of a command on this server. Reads the clock once.
+pub(crate) fn now() -> Now {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let uptime = uptime_of_boot().saturating_sub(IN_CHARGE_SINCE.load(Ordering::Relaxed));
+    let restart_grace = u64::try_from(RESTART_GRACE.load(Ordering::Relaxed)).unwrap_or(0);
+    Now {
+        at: Instant::from_micros(u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX)),
+        judge: Judge::Primary { uptime: Millis(uptime), restart_grace: Millis(restart_grace) },
+    }
+}
+
+fn uptime_of_boot() -> u64 {
+    u64::try_from(BOOT.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// This server has just loaded its data, or was just promoted: the restart grace begins.
+pub(crate) fn take_charge() {
+    IN_CHARGE_SINCE.store(uptime_of_boot(), Ordering::Relaxed);
+}
+
+/// Counts an answered change.
+pub(crate) fn count_change<W: Write>() {
+    let total = match W::TOTAL {
+        Total::Checkouts => &CHECKOUTS,
+        Total::Checkins => &CHECKINS,
+        Total::Heartbeats => &HEARTBEATS,
+        Total::Repairs => &REPAIRS,
+        Total::Nothing => return,
+    };
+    total.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Counts an error answer.
+pub(crate) fn count_failure(failure: &Failure) {
+    let counter = match failure {
+        Failure::Bad(_) => Some(&REFUSED_ERR),
+        Failure::WrongType => Some(&REFUSED_WRONGTYPE),
+        Failure::Refused(refusal) => REFUSED.get(refusal.code_index()),
+        Failure::Panicked => None,
+    };
+    if let Some(counter) = counter {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A command that its primary had decided could not be applied: something is wrong, and somebody must see it.
+pub(crate) fn log_failed_apply(ctx: &Context, command: &str, at: Instant, failure: &Failure) {
+    APPLY_FAILURES.fetch_add(1, Ordering::Relaxed);
+    let why = match failure {
+        Failure::Bad(bad) => bad.0.clone(),
+        Failure::WrongType => "the key holds another type".to_owned(),
+        Failure::Refused(refusal) => refusal.to_string(),
+        Failure::Panicked => "internal error".to_owned(),
+    };
+    log(ctx, &format!("failed to apply {command} of {at}: {why}. Primary and replica, or AOF, may disagree"));
+}
+
+/// A panic was caught.
+pub(crate) fn log_panic(place: &str) {
+    PANICS.fetch_add(1, Ordering::Relaxed);
+    redis_module::logging::log_warning(format!("poppo: caught a panic, please report it: {}", shown_line(place)));
+}
+
+/// Puts a warning in the server's log.
+pub(crate) fn log(ctx: &Context, text: &str) {
+    ctx.log_warning(&shown_line(text));
+}
+
+/// The log takes C strings: no NUL may reach it, and one entry is one line.
+fn shown_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
+}
+
+/// Looks at `maxmemory-policy`, now and after each `CONFIG SET` of it, and warns where it evicts.
+pub(crate) fn check_eviction_policy(ctx: &Context) {
+    let Ok(RedisValue::Array(answer)) = ctx.call("CONFIG", &["GET", "maxmemory-policy"]) else { return };
+    let policy = match answer.get(1) {
+        Some(RedisValue::SimpleString(policy)) => policy.clone(),
+        Some(RedisValue::BulkRedisString(policy)) => policy.to_string_lossy(),
+        _ => return,
+    };
+    let eviction = Eviction::of(&policy);
+    EVICTION.store(eviction as u8, Ordering::Relaxed);
+    if eviction != Eviction::None {
+        log(ctx, &format!("WARNING: {} (it is {policy})", eviction.warning()));
+    }
+}
+
+/// Checks the words behind the module's path in `loadmodule`. The crate reads them and ignores what it does not know.
+pub(crate) fn check_arguments(words: &[RedisString]) -> Result<(), String> {
+    for pair in words.chunks(2) {
+        let [name, value] = pair else {
+            let name = pair.first().map(|name| shown(name.as_slice())).unwrap_or_default();
+            return Err(format!("loadmodule argument '{name}' needs a value"));
+        };
+        if name.as_slice() != b"restart-grace" {
+            let name = shown(name.as_slice());
+            return Err(format!("unknown loadmodule argument '{name}': restart-grace is allowed"));
+        }
+        if poppo_core::integer(value.as_slice(), 0, RESTART_GRACE_MAX.unsigned_abs()).is_err() {
+            return Err(format!("restart-grace must be an integer from 0 to {RESTART_GRACE_MAX}"));
+        }
+    }
+    Ok(())
+}
+
+/// Fills `INFO poppo`.
+pub(crate) fn info(info: &Info<'_>) {
+    let count = |name: &str, counter: &AtomicU64| info.number(name, counter.load(Ordering::Relaxed));
+    info.text("version", env!("CARGO_PKG_VERSION"));
+    info.number("projects", PROJECTS.load(Ordering::Relaxed).max(0).unsigned_abs());
+    info.number("leases", LEASES.load(Ordering::Relaxed).max(0).unsigned_abs());
+    count("checkouts", &CHECKOUTS);
+    count("checkins", &CHECKINS);
+    count("heartbeats", &HEARTBEATS);
+    count("repairs", &REPAIRS);
+    for (code, counter) in Refusal::CODES.iter().zip(&REFUSED) {
+        count(&format!("refused_{}", code.to_ascii_lowercase()), counter);
+    }
+    count("refused_err", &REFUSED_ERR);
+    count("refused_wrongtype", &REFUSED_WRONGTYPE);
+    count("panics", &PANICS);
+    count("apply_failures", &APPLY_FAILURES);
+    info.number("restart_grace_ms", RESTART_GRACE.load(Ordering::Relaxed).unsigned_abs());
+    info.text("warning_maxmemory_policy", Eviction::current().warning());
+}
