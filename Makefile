@@ -1,0 +1,47 @@
+# Everything on a fresh machine with only a Rust toolchain and make:
+#   make run    the main job: workers contend for issues, two of them die or freeze, nothing is held twice
+#   make up     the same server, to stay
+#   make test   all that must be green
+
+SHELL := /bin/sh
+CARGO ?= cargo
+PROFILE ?= release
+BIN := target/$(PROFILE)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build run up test check unit doc clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+deps: ## install what is missing: redis-server, libclang and a C compiler
+	@./scripts/install-deps
+
+build: deps ## build the module and the command, optimised
+	$(CARGO) build --locked --profile $(PROFILE) -p poppo-module -p poppo
+
+run: build ## show the main job on real-looking issues, and judge it
+	$(BIN)/poppo demo
+
+up: build ## run a private redis-server with the module; data in ./.poppo
+	$(BIN)/poppo up
+
+test: deps check unit doc ## everything: formatting, lints, tests against real servers, documentation
+
+check: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p poppo-core -p poppo-module --all-targets --features fault-injection -- -D warnings
+
+unit: deps
+	$(CARGO) build --locked -p poppo-module -p poppo
+	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked -p poppo-core --features fault-injection
+
+# The module and the client both make a library called poppo: documented one after the other.
+doc: deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --workspace --exclude poppo-module
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps -p poppo-module --document-private-items
+
+clean: ## remove what was built
+	$(CARGO) clean
