@@ -105,7 +105,9 @@ impl Project {
         let (Some(mut issue), Some(life)) = (self.issues.get(&number).cloned(), self.lives.get(&holder)) else {
             return;
         };
+        self.head.ends += 1;
         let ended = Ended {
+            end: self.head.ends,
             at,
             by,
             outcome,

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::life::{Due, LifeId};
+use crate::life::{Due, Life, LifeId};
 use crate::names::NameId;
+use crate::settings::Settings;
 use crate::types::{Instant, IssueNumber, Status};
 
 /// See the module.
@@ -20,8 +21,8 @@ pub(crate) struct Index {
     due_by_host: BTreeMap<NameId, Deadlines>,
     /// Lives that hold nothing, by their last sign of life.
     idle: BTreeSet<(Instant, LifeId)>,
-    /// Issues that nobody holds, by the end of their last lease.
-    finished: BTreeSet<(Instant, IssueNumber)>,
+    /// Issues that nobody holds, by the number of their last lease's end.
+    finished: BTreeMap<u64, IssueNumber>,
     by_status: [u64; Status::ALL.len()],
 }
 
@@ -33,6 +34,19 @@ pub(crate) struct Place {
     pub(crate) current: bool,
     pub(crate) due: Due,
     pub(crate) last_sign: Instant,
+}
+
+impl Place {
+    /// Where a life stands by these settings.
+    pub(crate) fn of(life: &Life, settings: &Settings) -> Self {
+        Self {
+            process: life.process,
+            host: life.host,
+            current: life.is_current(),
+            due: life.due(settings),
+            last_sign: life.last_sign(),
+        }
+    }
 }
 
 /// Lives by when they are orphans. Two orders, because one does not depend on the clock.
@@ -138,12 +152,17 @@ impl Index {
         }
     }
 
-    pub(crate) fn enter_finished(&mut self, at: Instant, number: IssueNumber) {
-        self.finished.insert((at, number));
+    pub(crate) fn enter_finished(&mut self, end: u64, number: IssueNumber) {
+        self.finished.insert(end, number);
     }
 
-    pub(crate) fn leave_finished(&mut self, at: Instant, number: IssueNumber) {
-        self.finished.remove(&(at, number));
+    pub(crate) fn leave_finished(&mut self, end: u64) {
+        self.finished.remove(&end);
+    }
+
+    /// Whether an issue's last lease ended as this one.
+    pub(crate) fn is_finished(&self, end: u64) -> bool {
+        self.finished.contains_key(&end)
     }
 
     pub(crate) fn count_issue(&mut self, status: Status) {
@@ -184,7 +203,7 @@ impl Index {
     }
 
     pub(crate) fn oldest_finished(&self) -> Option<IssueNumber> {
-        self.finished.first().map(|(_, number)| *number)
+        self.finished.first_key_value().map(|(_, number)| *number)
     }
 
     pub(crate) fn finished_len(&self) -> usize {

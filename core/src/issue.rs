@@ -30,6 +30,8 @@ pub(crate) enum Run {
 /// How a lease ended, and what its worker left.
 #[derive(Debug, Clone)]
 pub(crate) struct Ended {
+    /// Which end of a lease this was in the project: what is newest does not depend on the clock.
+    pub(crate) end: u64,
     pub(crate) at: Instant,
     pub(crate) by: EndedBy,
     pub(crate) outcome: Outcome,
@@ -65,7 +67,7 @@ impl Issue {
     }
 
     /// The names that this record uses.
-    pub(crate) fn names(&self) -> impl Iterator<Item = NameId> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = NameId> + use<> {
         let (process, host) = match &self.run {
             Run::Held(_) => (None, None),
             Run::Ended(ended) => (Some(ended.process), ended.host),

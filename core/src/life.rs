@@ -114,6 +114,11 @@ impl Life {
         !matches!(self.standing, Standing::Ended { .. })
     }
 
+    /// The names that this record uses.
+    pub(crate) fn names(&self) -> impl Iterator<Item = NameId> + use<> {
+        [Some(self.process), self.host].into_iter().flatten()
+    }
+
     /// The size of its free texts.
     pub(crate) fn text_bytes(&self) -> usize {
         let progress = self.progress.as_ref().map_or(0, |progress| progress.text.len());

@@ -194,7 +194,11 @@ impl Project {
     /// at no more than ten times as many.
     pub fn list(&self, now: Now, status: Option<Status>, cursor: u64, count: usize) -> Page<Record<'_>> {
         let looks = if status.is_some() { count.saturating_mul(Self::LOOKS_PER_ROW) } else { count };
-        let from = IssueNumber::try_from(cursor).map_or(Bound::Unbounded, Bound::Included);
+        let from = match IssueNumber::try_from(cursor) {
+            Ok(number) => Bound::Included(number),
+            Err(_) if cursor == 0 => Bound::Unbounded,
+            Err(_) => return Page { next: None, rows: Vec::new() },
+        };
         let mut rows = Vec::new();
         for (looked, (number, issue)) in self.issues.range((from, Bound::Unbounded)).enumerate() {
             if rows.len() == count || looked == looks {
@@ -219,6 +223,11 @@ impl Project {
         });
         let rows = rows.collect();
         Page { next: lives.next().map(|(id, _)| id.0), rows }
+    }
+
+    /// Totals since the project's creation.
+    pub fn totals(&self) -> Totals {
+        self.head.totals
     }
 
     /// The figures now.
@@ -250,7 +259,10 @@ impl Project {
         let last = self.issues.values().rev().take(SAMPLE);
         let (sampled, bytes) = first.chain(last).fold((0, 0), |(n, sum), issue| (n + 1, sum + texts(issue)));
         let per_issue = size_of::<Issue>() + 3 * size_of::<u64>() + bytes.checked_div(sampled).unwrap_or(0);
-        let per_life = size_of::<(LifeId, Life)>() * 3 / 2;
+        let first = self.lives.values().take(SAMPLE);
+        let last = self.lives.values().rev().take(SAMPLE);
+        let (sampled, bytes) = first.chain(last).fold((0, 0), |(n, sum), life| (n + 1, sum + life.text_bytes()));
+        let per_life = size_of::<(LifeId, Life)>() * 3 / 2 + bytes.checked_div(sampled).unwrap_or(0);
         size_of::<Self>()
             + self.issues.len() * per_issue
             + self.lives.len() * per_life

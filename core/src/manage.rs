@@ -31,13 +31,10 @@ impl Project {
     ///
     /// Deadlines follow from the settings, so this costs time in proportion to the number of processes.
     pub fn configure(&mut self, now: Now, values: &[(Setting, u64)]) {
-        self.change(now, |project| {
-            let lives: Vec<_> = project.lives.keys().copied().collect();
-            lives.iter().for_each(|id| project.leave_deadlines(*id));
-            for (setting, value) in values {
-                project.head.settings.set(*setting, *value);
-            }
-            lives.iter().for_each(|id| project.enter_deadlines(*id));
-        });
+        let mut settings = self.head.settings.clone();
+        for (setting, value) in values {
+            settings.set(*setting, *value);
+        }
+        self.change(now, |project| project.set_settings(settings));
     }
 }

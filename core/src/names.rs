@@ -26,6 +26,8 @@ pub(crate) struct Names {
     ids: BTreeMap<CompactString, NameId>,
     entries: BTreeMap<NameId, Entry>,
     last: Option<NameId>,
+    /// Names whose last use is gone. They stay until the command is over: it may be taken back.
+    unused: Vec<NameId>,
 }
 
 #[derive(Debug, Clone)]
@@ -68,14 +70,23 @@ impl Names {
         }
     }
 
-    /// One record fewer uses the name; the last one takes it along.
+    /// One record fewer uses the name; without any it goes with the next [`Names::sweep`].
     pub(crate) fn release(&mut self, id: NameId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.uses = entry.uses.saturating_sub(1);
-        if entry.uses == 0
-            && let Some(entry) = self.entries.remove(&id)
-        {
-            self.ids.remove(&entry.name);
+        if entry.uses == 0 {
+            self.unused.push(id);
+        }
+    }
+
+    /// Drops the names that lost their last use and found no new one.
+    pub(crate) fn sweep(&mut self) {
+        for id in std::mem::take(&mut self.unused) {
+            if self.entries.get(&id).is_some_and(|entry| entry.uses == 0)
+                && let Some(entry) = self.entries.remove(&id)
+            {
+                self.ids.remove(&entry.name);
+            }
         }
     }
 
@@ -93,6 +104,7 @@ impl Names {
 
     pub(crate) fn drop_unused(&mut self) {
         self.entries.retain(|_, entry| entry.uses > 0);
+        self.unused.clear();
         let entries = &self.entries;
         self.ids.retain(|_, id| entries.contains_key(id));
     }

@@ -37,6 +37,8 @@ pub(crate) struct Head {
     pub(crate) created: Instant,
     pub(crate) last_token: Option<Token>,
     pub(crate) next_life: LifeId,
+    /// How many leases have ended.
+    pub(crate) ends: u64,
     pub(crate) settings: Settings,
     pub(crate) totals: Totals,
 }
@@ -82,6 +84,7 @@ impl Project {
             created,
             last_token: None,
             next_life: LifeId(1),
+            ends: 0,
             settings: Settings::default(),
             totals: Totals::default(),
         })
@@ -107,6 +110,7 @@ impl Project {
         let answer = changes(self);
         self.trim(now);
         self.journal = Journal::default();
+        self.names.sweep();
         answer
     }
 
@@ -149,48 +153,31 @@ impl Project {
     /// Stores, replaces or removes the record of an issue.
     pub(crate) fn set_issue(&mut self, number: IssueNumber, new: Option<Box<Issue>>) {
         fault::point();
-        let kept = new.is_some();
+        self.leave_issue(number);
+        fault::point();
         let old = match new {
             Some(issue) => self.issues.insert(number, issue),
             None => self.issues.remove(&number),
         };
-        // The new record's names are acquired before the old one's are released: most are the same.
-        if kept {
-            self.enter_issue_names(number);
-        }
-        if let Some(old) = &old {
-            self.leave_issue(number, old);
-        }
-        if kept {
-            self.enter_issue_index(number);
-        }
         self.note(Before::Issue(number, old));
+        fault::point();
+        self.enter_issue(number);
+        fault::point();
     }
 
     /// Stores, replaces or removes the record of a life.
     pub(crate) fn set_life(&mut self, id: LifeId, new: Option<Life>) {
         fault::point();
-        let kept = new.is_some();
+        self.leave_life(id);
+        fault::point();
         let old = match new {
-            Some(life) => {
-                for name in [Some(life.process), life.host].into_iter().flatten() {
-                    self.names.acquire(name);
-                }
-                self.lives.insert(id, life)
-            }
+            Some(life) => self.lives.insert(id, life),
             None => self.lives.remove(&id),
         };
-        if let Some(old) = &old {
-            let place = self.place_of(old);
-            self.index.leave_life(id, &place);
-            for name in [Some(old.process), old.host].into_iter().flatten() {
-                self.names.release(name);
-            }
-        }
-        if kept && let Some(place) = self.lives.get(&id).map(|life| self.place_of(life)) {
-            self.index.enter_life(id, &place);
-        }
         self.note(Before::Life(id, old));
+        fault::point();
+        self.enter_life(id);
+        fault::point();
     }
 
     /// Records a duration.
@@ -198,6 +185,7 @@ impl Project {
         fault::point();
         let recorded = self.histogram(measure).record(duration);
         self.note(Before::Recorded(measure, recorded));
+        fault::point();
     }
 
     fn histogram(&mut self, measure: Measure) -> &mut Histogram {
@@ -207,81 +195,68 @@ impl Project {
         }
     }
 
-    /// Outside a command (while loading) there is nothing to take back to.
+    /// Called right after a record changed, with what was there before. Outside a command (while loading) there is
+    /// nothing to take back to.
     fn note(&mut self, before: Before) {
         if self.journal.head.is_some() {
             self.journal.changes.push(before);
         }
     }
 
-    fn place_of(&self, life: &Life) -> Place {
-        Place {
-            process: life.process,
-            host: life.host,
-            current: life.is_current(),
-            due: life.due(&self.head.settings),
-            last_sign: life.last_sign(),
-        }
-    }
-
     fn enter_life(&mut self, id: LifeId) {
-        let Some(life) = self.lives.get(&id) else { return };
-        for name in [Some(life.process), life.host].into_iter().flatten() {
-            self.names.acquire(name);
-        }
-        self.enter_deadlines(id);
-    }
-
-    /// Takes a life out of the indexes before the settings change, from which its deadline follows.
-    pub(crate) fn leave_deadlines(&mut self, id: LifeId) {
-        if let Some(place) = self.lives.get(&id).map(|life| self.place_of(life)) {
-            self.index.leave_life(id, &place);
+        if let Some(life) = self.lives.get(&id) {
+            life.names().for_each(|name| self.names.acquire(name));
+            self.index.enter_life(id, &Place::of(life, &self.head.settings));
         }
     }
 
-    /// The way back from [`Project::leave_deadlines`].
-    pub(crate) fn enter_deadlines(&mut self, id: LifeId) {
-        if let Some(place) = self.lives.get(&id).map(|life| self.place_of(life)) {
-            self.index.enter_life(id, &place);
+    fn leave_life(&mut self, id: LifeId) {
+        if let Some(life) = self.lives.get(&id) {
+            life.names().for_each(|name| self.names.release(name));
+            self.index.leave_life(id, &Place::of(life, &self.head.settings));
         }
     }
 
     fn enter_issue(&mut self, number: IssueNumber) {
-        self.enter_issue_names(number);
-        self.enter_issue_index(number);
-    }
-
-    fn enter_issue_names(&mut self, number: IssueNumber) {
-        if let Some(issue) = self.issues.get(&number) {
-            issue.names().for_each(|name| self.names.acquire(name));
-        }
-    }
-
-    fn enter_issue_index(&mut self, number: IssueNumber) {
         let Some(issue) = self.issues.get(&number) else { return };
+        issue.names().for_each(|name| self.names.acquire(name));
         self.index.count_issue(issue.status());
         match &issue.run {
-            Run::Ended(ended) => self.index.enter_finished(ended.at, number),
+            Run::Ended(ended) => self.index.enter_finished(ended.end, number),
             Run::Held(id) => {
-                let id = *id;
-                if let Some(place) = self.lives.get(&id).map(|life| self.place_of(life)) {
-                    self.index.enter_held(id, number, &place);
+                if let Some(life) = self.lives.get(id) {
+                    self.index.enter_held(*id, number, &Place::of(life, &self.head.settings));
                 }
             }
         }
     }
 
-    fn leave_issue(&mut self, number: IssueNumber, old: &Issue) {
-        old.names().for_each(|name| self.names.release(name));
-        self.index.uncount_issue(old.status());
-        match &old.run {
-            Run::Ended(ended) => self.index.leave_finished(ended.at, number),
+    fn leave_issue(&mut self, number: IssueNumber) {
+        let Some(issue) = self.issues.get(&number) else { return };
+        issue.names().for_each(|name| self.names.release(name));
+        self.index.uncount_issue(issue.status());
+        match &issue.run {
+            Run::Ended(ended) => self.index.leave_finished(ended.end),
             Run::Held(id) => {
-                if let Some(place) = self.lives.get(id).map(|life| self.place_of(life)) {
-                    self.index.leave_held(*id, number, &place);
+                if let Some(life) = self.lives.get(id) {
+                    self.index.leave_held(*id, number, &Place::of(life, &self.head.settings));
                 }
             }
         }
+    }
+
+    /// Changes the settings. Deadlines follow from them, so all lives leave the indexes for it.
+    pub(crate) fn set_settings(&mut self, settings: Settings) {
+        fault::point();
+        for (id, life) in &self.lives {
+            self.index.leave_life(*id, &Place::of(life, &self.head.settings));
+        }
+        fault::point();
+        self.head.settings = settings;
+        for (id, life) in &self.lives {
+            self.index.enter_life(*id, &Place::of(life, &self.head.settings));
+        }
+        fault::point();
     }
 
     /// Drops what is over the project's limits, oldest first, a few records a write.

@@ -7,7 +7,7 @@
 //!
 //! Reading trusts nothing: every value is checked as a command's argument would be, and every reference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,8 @@ const PIECE: usize = 256;
 /// With texts of this many bytes a piece is full, however few records they belong to.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// How far below the highest a stored token must be, so that tokens can go on rising.
-const TOKENS_TO_COME: u64 = 1 << 40;
+/// The highest token and the highest counts that are read: everything can go on rising from there.
+pub(crate) const HIGHEST_STORED: u64 = MAX_INTEGER - (1 << 40);
 
 /// Why bytes are not a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +60,7 @@ struct HeadRow {
     created: Instant,
     last_token: Option<Token>,
     next_life: u64,
+    ends: u64,
     settings: Settings,
     totals: Totals,
     hold: Histogram,
@@ -116,6 +117,7 @@ enum RunRow<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct EndedRow<'a> {
+    end: u64,
     at: Instant,
     by: EndedBy,
     outcome: Outcome,
@@ -176,6 +178,7 @@ impl Project {
             created: self.head.created,
             last_token: self.head.last_token,
             next_life: self.head.next_life.0,
+            ends: self.head.ends,
             settings: self.head.settings.clone(),
             totals: self.head.totals,
             hold: self.hold.clone(),
@@ -217,6 +220,7 @@ impl Project {
             run: match &issue.run {
                 Run::Held(life) => RunRow::Held(life.0),
                 Run::Ended(ended) => RunRow::Ended(EndedRow {
+                    end: ended.end,
                     at: ended.at,
                     by: ended.by,
                     outcome: ended.outcome,
@@ -258,19 +262,20 @@ impl Project {
     /// [`Corrupt`] where it is not the head of a project.
     pub fn load(piece: &[u8]) -> Result<Self, Corrupt> {
         let Piece::Head(row) = decode(piece)? else { return Err(Corrupt::Value("the first piece")) };
-        if row.next_life == 0 || row.next_life > MAX_INTEGER {
-            return Err(Corrupt::Value("the next life's number"));
+        if row.next_life == 0 || row.next_life > HIGHEST_STORED || row.ends > HIGHEST_STORED {
+            return Err(Corrupt::Value("the number of lives or ends"));
         }
         if !row.hold.is_consistent() || !row.detection.is_consistent() || !row.totals.is_consistent() {
             return Err(Corrupt::Value("a total"));
         }
-        if row.last_token.is_some_and(|token| token.get() > Token::MAX - TOKENS_TO_COME) {
+        if row.last_token.is_some_and(|token| token.get() > HIGHEST_STORED) {
             return Err(Corrupt::Value("the last token"));
         }
         let mut project = Self::with_head(Head {
             created: row.created,
             last_token: row.last_token,
             next_life: LifeId(row.next_life),
+            ends: row.ends,
             settings: row.settings,
             totals: row.totals,
         });
@@ -295,7 +300,7 @@ impl Project {
     fn load_lives(&mut self, rows: &Rows<'_, LifeRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
         let mut last = self.lives.last_key_value().map(|(id, _)| id.0);
-        let mut current = std::collections::BTreeSet::new();
+        let mut current = BTreeSet::new();
         for row in &rows.rows {
             row.check(names)?;
             if Some(row.id) <= last || row.id == 0 || row.id >= self.head.next_life.0 {
@@ -319,6 +324,7 @@ impl Project {
     fn load_issues(&mut self, rows: &Rows<'_, IssueRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
         let mut last = self.issues.last_key_value().map(|(number, _)| *number);
+        let mut ends = BTreeSet::new();
         for row in &rows.rows {
             row.check(names)?;
             if Some(row.number) <= last {
@@ -328,10 +334,16 @@ impl Project {
             if Some(row.token) > self.head.last_token {
                 return Err(Corrupt::Value("a token"));
             }
-            if let RunRow::Held(life) = row.run
-                && !self.lives.contains_key(&LifeId(life))
-            {
-                return Err(Corrupt::Value("an issue's holder"));
+            let known = match &row.run {
+                RunRow::Held(life) => self.lives.contains_key(&LifeId(*life)),
+                RunRow::Ended(ended) => {
+                    (1..=self.head.ends).contains(&ended.end)
+                        && !self.index.is_finished(ended.end)
+                        && ends.insert(ended.end)
+                }
+            };
+            if !known {
+                return Err(Corrupt::Value("an issue's holder or end"));
             }
         }
         for row in &rows.rows {
@@ -418,6 +430,7 @@ impl IssueRow<'_> {
             run: match &self.run {
                 RunRow::Held(life) => Run::Held(LifeId(*life)),
                 RunRow::Ended(ended) => Run::Ended(Box::new(Ended {
+                    end: ended.end,
                     at: ended.at,
                     by: ended.by,
                     outcome: ended.outcome,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::HIGHEST_STORED;
 use crate::types::{EndedBy, MAX_INTEGER, Millis, OrphanReason, Outcome};
 
 /// Totals since the project's creation.
@@ -28,7 +29,7 @@ impl Totals {
     pub(crate) fn is_consistent(&self) -> bool {
         let Self { checkouts, checkins, heartbeats, repairs, takeovers, evictions } = self;
         let single = [checkouts, heartbeats, takeovers, evictions];
-        single.into_iter().chain(checkins).chain(repairs).all(|count| *count <= MAX_INTEGER)
+        single.into_iter().chain(checkins).chain(repairs).all(|count| *count <= HIGHEST_STORED)
     }
 
     pub(crate) fn count_repair(&mut self, reason: OrphanReason) {
@@ -120,7 +121,7 @@ impl Histogram {
     /// Whether the parts agree with each other, as they must after reading a stored one.
     pub(crate) fn is_consistent(&self) -> bool {
         let counted = self.buckets.values().try_fold(0u64, |sum, n| sum.checked_add(*n));
-        let in_range = self.count <= MAX_INTEGER && self.max <= MAX_INTEGER;
+        let in_range = self.count <= HIGHEST_STORED && self.max <= MAX_INTEGER;
         let top = self.buckets.last_key_value().map_or(0, |(bucket, _)| *bucket);
         counted == Some(self.count)
             && self.buckets.values().all(|n| *n > 0)

@@ -122,9 +122,11 @@ numbers! {
 impl Token {
     /// The token after `last` at `now`: the microseconds of the clock, or one more where the clock did not advance.
     ///
-    /// The clock's share is why tokens rise across a failover that lost writes.
+    /// The clock's share is why tokens rise across a failover that lost writes. It ends in 2219: a clock
+    /// that is wrong by centuries, once, must not use all tokens up.
     pub(crate) fn after(last: Option<Self>, now: Instant) -> Self {
-        let next = last.map_or(1, |last| last.get() + 1).max(now.micros()).min(Self::MAX);
+        const CLOCK_ENDS: u64 = MAX_INTEGER - (1 << 50);
+        let next = last.map_or(1, |last| last.get() + 1).max(now.micros().min(CLOCK_ENDS)).min(Self::MAX);
         Self(NonZeroU64::new(next).unwrap_or(NonZeroU64::MIN))
     }
 }
@@ -448,7 +450,8 @@ impl Now {
         Self { at, judge: Judge::Replay }
     }
 
-    pub(crate) const fn is_replay(self) -> bool {
+    /// Whether somebody else has decided.
+    pub const fn is_replay(self) -> bool {
         matches!(self.judge, Judge::Replay)
     }
 }

@@ -6,7 +6,6 @@ use crate::args::{Args, Bad, Options, name};
 use crate::command::Write;
 use crate::docs::{Access, Arg, Doc};
 use crate::reply::Reply;
-use crate::server::Total;
 
 /// See the module.
 pub(crate) struct Command;
@@ -46,6 +45,7 @@ impl Write for Command {
         complexity: "O(log N) where N is the number of issues of the project",
         arity: -6,
         access: Access::Update,
+        categories: c"write fast",
         args: &[
             Arg::integer("issue"),
             Arg::text("process"),
@@ -58,7 +58,6 @@ impl Write for Command {
         ],
     };
     const POSITIONAL: usize = 2;
-    const TOTAL: Total = Total::Checkins;
 
     fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;

@@ -11,7 +11,7 @@ use crate::docs::Doc;
 use crate::ffi::{self, Key};
 use crate::guard::{Panicked, guard};
 use crate::reply::Reply;
-use crate::server::{self, Total};
+use crate::server;
 use crate::value::Value;
 
 /// A command that changes a project.
@@ -24,9 +24,6 @@ pub(crate) trait Write {
 
     /// How many words stand between the key and the options.
     const POSITIONAL: usize;
-
-    /// What of `INFO poppo` a change counts in.
-    const TOTAL: Total = Total::Nothing;
 
     /// Reads the words behind the key.
     fn parse<'a>(args: &mut Args<'a>) -> Result<Self::Request<'a>, Bad>;
@@ -107,42 +104,46 @@ impl From<Failure> for RedisError {
 /// The entry of a writing command.
 pub(crate) fn write<W: Write>(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
     answer(ctx, || {
-        let mut args = Args::new(W::DOC.name, &words, W::POSITIONAL)?;
-        let now = match args.resolved() {
-            Some(at) if ffi::is_replay(ctx) => Now::replay(at),
-            Some(_) => return Err(Bad("AT is accepted only from the replication link and while loading".into()).into()),
-            None => server::now(),
-        };
-        let applied = apply::<W>(ctx, &mut args, &words, now);
-        if let (Some(at), Err(failure)) = (args.resolved(), &applied) {
-            server::log_failed_apply(ctx, W::DOC.name, at, failure);
-        }
-        applied
+        decide::<W>(ctx, &words).inspect_err(|failure| {
+            // What a primary sent or logged was possible there.
+            if ffi::is_replay(ctx) {
+                server::log_failed_apply(ctx, W::DOC.name, failure);
+            }
+        })
     })
 }
 
-fn apply<'a, W: Write>(
+/// Finds out when, and by whose judgement, the command happens.
+fn decide<W: Write>(ctx: &Context, words: &[RedisString]) -> Result<Reply<'static>, Failure> {
+    let mut args = Args::new(W::DOC.name, words, W::POSITIONAL)?;
+    let now = match args.resolved() {
+        None => server::now(),
+        Some(at) if ffi::is_replay(ctx) => Now::replay(at),
+        Some(_) => return Err(Bad("AT is accepted only from the replication link and while loading".into()).into()),
+    };
+    let request = W::parse(&mut args)?;
+    apply::<W>(ctx, words, now, &request)
+}
+
+fn apply<W: Write>(
     ctx: &Context,
-    args: &mut Args<'a>,
-    words: &'a [RedisString],
+    words: &[RedisString],
     now: Now,
+    request: &W::Request<'_>,
 ) -> Result<Reply<'static>, Failure> {
-    let request = W::parse(args)?;
-    let name = key_name(words)?;
-    let mut key = Key::open(ctx, name)?;
+    let mut key = Key::open(ctx, key_name(words)?)?;
     let (reply, effect) = match key.value() {
-        Some(value) => change(value, |project| W::apply(project, now, &request))?,
+        Some(value) => change(value, now, |project| W::apply(project, now, request))?,
         None => {
             let mut value = Value::new(Project::new(now.at));
-            let answered = change(&mut value, |project| W::apply(project, now, &request))?;
-            if W::creates(&request) {
+            let answered = change(&mut value, now, |project| W::apply(project, now, request))?;
+            if W::creates(request) {
                 key.create(ctx, value);
             }
             answered
         }
     };
     if effect == Effect::Changed {
-        server::count_change::<W>();
         key.announce(ctx, W::DOC.event);
         replicate::<W>(ctx, words, now);
     }
@@ -150,18 +151,26 @@ fn apply<'a, W: Write>(
 }
 
 /// Runs a change of a value so that a panic in it leaves no trace.
-fn change<T>(value: &mut Value, apply: impl FnOnce(&mut Project) -> Result<T, Refusal>) -> Result<T, Failure> {
+fn change<T>(
+    value: &mut Value,
+    now: Now,
+    apply: impl FnOnce(&mut Project) -> Result<T, Refusal>,
+) -> Result<T, Failure> {
+    let before = value.project().totals();
     let answered = guard(|| apply(value.project_mut()));
     if answered.is_err() {
         guard(|| value.project_mut().roll_back())?;
     }
     value.recount();
+    if !now.is_replay() {
+        server::count(before, value.project().totals());
+    }
     Ok(answered??)
 }
 
 /// Sends the command on, resolved: as it came, with the clock that it was decided by.
 fn replicate<W: Write>(ctx: &Context, words: &[RedisString], now: Now) {
-    if now == Now::replay(now.at) {
+    if now.is_replay() {
         // What came resolved goes on to sub-replicas and the replica's own AOF as it is.
         ctx.replicate_verbatim();
         return;

@@ -26,6 +26,7 @@ impl Write for Command {
         complexity: "O(1) for GET, O(P) for SET where P is the number of processes",
         arity: -3,
         access: Access::Insert,
+        categories: c"write slow",
         args: &[Arg::one_of(
             "operation",
             None,

@@ -13,6 +13,8 @@ pub(crate) struct Doc {
     /// Negative: at least so many words, the command's name among them.
     pub(crate) arity: i32,
     pub(crate) access: Access,
+    /// Its ACL categories, on servers that have them for module commands.
+    pub(crate) categories: &'static CStr,
     /// What follows the key.
     pub(crate) args: &'static [Arg],
 }

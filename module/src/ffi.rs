@@ -10,9 +10,10 @@
 //! 3. **The API table.** The pointers `RedisModule_*` are set before `RedisModule_OnLoad` goes on and never change.
 //!    One that an older server lacks is `None` and is not called.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_longlong, c_void};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 use poppo_core::Project;
 use redis_module::native_types::RedisType;
@@ -256,6 +257,50 @@ pub(crate) fn register(ctx: &Context, docs: &[&Doc]) -> Result<(), String> {
     docs.iter().try_for_each(|doc| describe(ctx, doc))
 }
 
+/// Registers `poppo.restart-grace` and takes its value from redis.conf, where it is there. The crate would do it, but
+/// neither names a wrong argument nor notices a wrong line.
+pub(crate) fn register_settings(ctx: &Context, restart_grace: i64) -> Result<(), String> {
+    // SAFETY: fact 3: reading the table.
+    let (register, load) = unsafe { (raw::RedisModule_RegisterNumericConfig, raw::RedisModule_LoadConfigs) };
+    let (Some(register), Some(load)) = (register, load) else { return Err("Redis 7.0 or newer is needed".to_owned()) };
+    // SAFETY: the context is `OnLoad`'s, the name is a C string that the server copies, and the callbacks have the
+    // signatures of a numeric setting's.
+    let registered = unsafe {
+        register(
+            ctx.ctx,
+            server::RESTART_GRACE_NAME.as_ptr(),
+            restart_grace,
+            raw::REDISMODULE_CONFIG_DEFAULT,
+            0,
+            server::RESTART_GRACE_MAX,
+            Some(get_restart_grace),
+            Some(set_restart_grace),
+            None,
+            ptr::null_mut(),
+        )
+    };
+    // SAFETY: the context is `OnLoad`'s.
+    if registered == raw::Status::Ok as c_int && unsafe { load(ctx.ctx) } == raw::Status::Ok as c_int {
+        return Ok(());
+    }
+    Err(format!("poppo.restart-grace must be an integer from 0 to {}", server::RESTART_GRACE_MAX))
+}
+
+unsafe extern "C" fn get_restart_grace(_name: *const c_char, _data: *mut c_void) -> c_longlong {
+    server::RESTART_GRACE.load(Ordering::Relaxed)
+}
+
+/// The server has checked the range.
+unsafe extern "C" fn set_restart_grace(
+    _name: *const c_char,
+    value: c_longlong,
+    _data: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    server::RESTART_GRACE.store(value, Ordering::Relaxed);
+    raw::Status::Ok as c_int
+}
+
 /// Adds `POPPO.FAULT`, which the table of shipped commands must not have.
 #[cfg(feature = "fault-injection")]
 pub(crate) fn register_fault(ctx: &Context) -> Result<(), String> {
@@ -432,6 +477,13 @@ fn describe(ctx: &Context, doc: &Doc) -> Result<(), String> {
         key_specs: key_specs.as_mut_ptr(),
         args: described.args(args),
     };
+    // SAFETY: fact 3: reading the table. Module commands have ACL categories since 7.2.
+    if let Some(categorize) = unsafe { raw::RedisModule_SetCommandACLCategories } {
+        // SAFETY: the command was just found, and the server copies the C string.
+        if unsafe { categorize(command, doc.categories.as_ptr()) } != raw::Status::Ok as c_int {
+            return Err(format!("{} could not be put in its ACL categories", doc.name));
+        }
+    }
     // SAFETY: all that `info` points to is alive until the end of this function, arrays end with an empty entry, and
     // the server copies what it keeps.
     let set = unsafe { set(command, &raw const info) };

@@ -20,6 +20,7 @@ impl Write for Command {
         complexity: "O(log N) where N is the number of issues of the project",
         arity: -3,
         access: Access::Delete,
+        categories: c"write fast",
         args: &[Arg::integer("issue")],
     };
     const POSITIONAL: usize = 1;

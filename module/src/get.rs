@@ -20,6 +20,7 @@ impl Read for Command {
         complexity: "O(log N) where N is the number of issues of the project",
         arity: -3,
         access: Access::Read,
+        categories: c"read fast",
         args: &[Arg::integer("issue")],
     };
 

@@ -6,7 +6,6 @@ use crate::args::{Args, Bad, Options, name};
 use crate::command::Write;
 use crate::docs::{Access, Arg, Doc};
 use crate::reply::{Map, Reply};
-use crate::server::Total;
 
 /// See the module.
 pub(crate) struct Command;
@@ -29,6 +28,7 @@ impl Write for Command {
         complexity: "O(log P) where P is the number of processes; without BRIEF plus the number of issues held",
         arity: -3,
         access: Access::Update,
+        categories: c"write fast",
         args: &[
             Arg::text("process"),
             Arg::option_text("incarnation", "INCARNATION").optional(),
@@ -38,7 +38,6 @@ impl Write for Command {
         ],
     };
     const POSITIONAL: usize = 1;
-    const TOTAL: Total = Total::Heartbeats;
 
     fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Bad> {
         let process = args.positional("process", name)?;
@@ -58,7 +57,7 @@ impl Write for Command {
     fn apply(project: &mut Project, now: Now, request: &Request<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
         let pulse = project.heartbeat(now, &request.beat)?;
         // Nobody reads the answer to a replayed beat.
-        let brief = request.brief || now == Now::replay(now.at);
+        let brief = request.brief || now.is_replay();
         Ok((shown(&pulse, brief), Effect::Changed))
     }
 }

@@ -35,7 +35,6 @@ mod value;
 use command::{Read, Write, read, write};
 use ffi::PROJECT_TYPE;
 use redis_module::alloc::RedisAlloc;
-use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisString, Status, redis_module};
 
 /// The commands' descriptions, in the order of the table below.
@@ -79,30 +78,13 @@ redis_module! {
         // inside
         ["POPPO.LOAD", persistence::run_load, "write admin", 1, 1, 1, ""],
     ],
-    configurations: [
-        i64: [
-            [
-                "restart-grace",
-                &server::RESTART_GRACE,
-                server::RESTART_GRACE_DEFAULT,
-                0,
-                server::RESTART_GRACE_MAX,
-                ConfigurationFlags::DEFAULT,
-                None
-            ],
-        ],
-        string: [],
-        bool: [],
-        enum: [],
-        module_args_as_configuration: true,
-    ]
 }
 
 /// What is left to do when the table is registered.
 fn init(ctx: &Context, arguments: &[RedisString]) -> Status {
     guard::install_hook();
     let done = guard::guard(|| {
-        server::check_arguments(arguments)?;
+        ffi::register_settings(ctx, server::read_arguments(arguments)?)?;
         ffi::register(ctx, DOCS)?;
         server::check_eviction_policy(ctx);
         server::take_charge();

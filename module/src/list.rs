@@ -35,6 +35,7 @@ impl Read for Command {
         complexity: "O(log N) where N is the number of rows, plus the number looked at: at most ten times COUNT",
         arity: -2,
         access: Access::Read,
+        categories: c"read slow",
         args: &[
             Arg::one_of("what", None, &[Arg::option_text("status", "STATUS"), Arg::flag("processes", "PROCESSES")])
                 .optional(),

@@ -22,6 +22,7 @@ impl Write for Command {
         complexity: "O(log P) where P is the number of processes",
         arity: -8,
         access: Access::Update,
+        categories: c"write fast",
         args: &[
             Arg::text("process"),
             Arg::one_of("word", None, &[Arg::flag("alive", "ALIVE"), Arg::flag("dead", "DEAD")]),

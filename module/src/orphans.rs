@@ -28,6 +28,7 @@ impl Read for Command {
         complexity: "O(log P) where P is the number of processes, plus the number of answers",
         arity: -2,
         access: Access::Read,
+        categories: c"read slow",
         args: &[Arg::option_integer("count", "COUNT").optional(), Arg::option_text("host", "HOST").optional()],
     };
 

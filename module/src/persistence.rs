@@ -109,6 +109,7 @@ pub(crate) const LOAD_DOC: Doc = Doc {
     complexity: "O(n) of the piece's records",
     arity: 4,
     access: Access::Insert,
+    categories: c"write slow admin dangerous",
     args: &[Arg::text("order"), Arg::text("piece")],
 };
 
@@ -120,7 +121,7 @@ pub(crate) fn run_load(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
             return Err(Bad(text.to_owned()).into());
         }
         load_piece(ctx, &words).inspect_err(|failure| {
-            server::log_failed_apply(ctx, LOAD_DOC.name, server::now().at, failure);
+            server::log_failed_apply(ctx, LOAD_DOC.name, failure);
         })
     })
 }

@@ -6,7 +6,6 @@ use crate::args::{Args, Bad, Options};
 use crate::command::Write;
 use crate::docs::{Access, Arg, Doc};
 use crate::reply::Reply;
-use crate::server::Total;
 
 /// See the module.
 pub(crate) struct Command;
@@ -25,6 +24,7 @@ impl Write for Command {
         complexity: "O(log N) where N is the number of issues of the project",
         arity: -5,
         access: Access::Update,
+        categories: c"write fast",
         args: &[
             Arg::integer("issue"),
             Arg::option_integer("token", "TOKEN"),
@@ -33,7 +33,6 @@ impl Write for Command {
         ],
     };
     const POSITIONAL: usize = 1;
-    const TOTAL: Total = Total::Repairs;
 
     fn parse<'a>(args: &mut Args<'a>) -> Result<Repair<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;

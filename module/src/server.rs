@@ -1,19 +1,22 @@
 //! What belongs to this server and not to a project: clock, restart grace, counts, warnings, `INFO poppo`.
 
+use std::ffi::CStr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use poppo_core::{Instant, Judge, Millis, Now, Refusal};
+use poppo_core::{Instant, Judge, Millis, Now, Refusal, Totals};
 use redis_module::{Context, RedisString, RedisValue};
 
 use crate::args::shown;
-use crate::command::{Failure, Write};
+use crate::command::Failure;
 use crate::ffi::Info;
 use crate::value::{LEASES, PROJECTS};
 
 /// `poppo.restart-grace` in milliseconds.
 pub(crate) static RESTART_GRACE: AtomicI64 = AtomicI64::new(RESTART_GRACE_DEFAULT);
+/// Its name, which the server shows as `poppo.restart-grace`.
+pub(crate) const RESTART_GRACE_NAME: &CStr = c"restart-grace";
 /// What it is unless somebody says otherwise.
 pub(crate) const RESTART_GRACE_DEFAULT: i64 = 60_000;
 /// The longest: a day.
@@ -34,16 +37,6 @@ static REFUSED_WRONGTYPE: AtomicU64 = AtomicU64::new(0);
 static PANICS: AtomicU64 = AtomicU64::new(0);
 static APPLY_FAILURES: AtomicU64 = AtomicU64::new(0);
 static EVICTION: AtomicU8 = AtomicU8::new(Eviction::None as u8);
-
-/// What a server-wide total counts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Total {
-    Checkouts,
-    Checkins,
-    Heartbeats,
-    Repairs,
-    Nothing,
-}
 
 /// What the server's `maxmemory-policy` could do to a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,16 +94,19 @@ pub(crate) fn take_charge() {
     IN_CHARGE_SINCE.store(uptime_of_boot(), Ordering::Relaxed);
 }
 
-/// Counts an answered change.
-pub(crate) fn count_change<W: Write>() {
-    let total = match W::TOTAL {
-        Total::Checkouts => &CHECKOUTS,
-        Total::Checkins => &CHECKINS,
-        Total::Heartbeats => &HEARTBEATS,
-        Total::Repairs => &REPAIRS,
-        Total::Nothing => return,
-    };
-    total.fetch_add(1, Ordering::Relaxed);
+/// Counts what a client's command added to a project's totals.
+pub(crate) fn count(before: Totals, after: Totals) {
+    let repairs = |totals: Totals| totals.repairs.iter().sum::<u64>() + totals.evictions;
+    let checkins = |totals: Totals| totals.checkins.iter().sum::<u64>();
+    let grown = [
+        (&CHECKOUTS, after.checkouts - before.checkouts),
+        (&CHECKINS, checkins(after) - checkins(before)),
+        (&HEARTBEATS, after.heartbeats - before.heartbeats),
+        (&REPAIRS, repairs(after) - repairs(before)),
+    ];
+    for (counter, more) in grown.into_iter().filter(|(_, more)| *more > 0) {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
 }
 
 /// Counts an error answer.
@@ -127,7 +123,7 @@ pub(crate) fn count_failure(failure: &Failure) {
 }
 
 /// A command that its primary had decided could not be applied: something is wrong, and somebody must see it.
-pub(crate) fn log_failed_apply(ctx: &Context, command: &str, at: Instant, failure: &Failure) {
+pub(crate) fn log_failed_apply(ctx: &Context, command: &str, failure: &Failure) {
     APPLY_FAILURES.fetch_add(1, Ordering::Relaxed);
     let why = match failure {
         Failure::Bad(bad) => bad.0.clone(),
@@ -135,7 +131,7 @@ pub(crate) fn log_failed_apply(ctx: &Context, command: &str, at: Instant, failur
         Failure::Refused(refusal) => refusal.to_string(),
         Failure::Panicked => "internal error".to_owned(),
     };
-    log(ctx, &format!("failed to apply {command} of {at}: {why}. Primary and replica, or AOF, may disagree"));
+    log(ctx, &format!("failed to apply {command}: {why}. Primary and replica, or AOF, may disagree"));
 }
 
 /// A panic was caught.
@@ -169,22 +165,22 @@ pub(crate) fn check_eviction_policy(ctx: &Context) {
     }
 }
 
-/// Checks the words behind the module's path in `loadmodule`. The crate reads them and ignores what it does not know.
-pub(crate) fn check_arguments(words: &[RedisString]) -> Result<(), String> {
+/// Reads the words behind the module's path in `loadmodule`: the restart grace to begin with.
+pub(crate) fn read_arguments(words: &[RedisString]) -> Result<i64, String> {
+    let mut grace = None;
     for pair in words.chunks(2) {
-        let [name, value] = pair else {
-            let name = pair.first().map(|name| shown(name.as_slice())).unwrap_or_default();
-            return Err(format!("loadmodule argument '{name}' needs a value"));
-        };
-        if name.as_slice() != b"restart-grace" {
-            let name = shown(name.as_slice());
-            return Err(format!("unknown loadmodule argument '{name}': restart-grace is allowed"));
+        let name = pair.first().map(RedisString::as_slice).unwrap_or_default();
+        if name != RESTART_GRACE_NAME.to_bytes() {
+            return Err(format!("unknown loadmodule argument '{}': restart-grace is allowed", shown(name)));
         }
-        if poppo_core::integer(value.as_slice(), 0, RESTART_GRACE_MAX.unsigned_abs()).is_err() {
-            return Err(format!("restart-grace must be an integer from 0 to {RESTART_GRACE_MAX}"));
+        let value = pair.get(1).ok_or("loadmodule argument restart-grace needs a value")?;
+        let value = poppo_core::integer(value.as_slice(), 0, RESTART_GRACE_MAX.unsigned_abs())
+            .map_err(|invalid| format!("loadmodule argument restart-grace {invalid}"))?;
+        if grace.replace(value).is_some() {
+            return Err("loadmodule argument restart-grace may be given only once".to_owned());
         }
     }
-    Ok(())
+    Ok(grace.map_or(RESTART_GRACE_DEFAULT, u64::cast_signed))
 }
 
 /// Fills `INFO poppo`.

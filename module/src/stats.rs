@@ -20,6 +20,7 @@ impl Read for Command {
         complexity: "O(log P) where P is the number of processes, plus the number of orphaned processes",
         arity: -2,
         access: Access::Read,
+        categories: c"read slow",
         args: &[],
     };
 
