@@ -18,7 +18,9 @@ use crate::names::{NameId, Names};
 use crate::project::{Head, Project};
 use crate::settings::Settings;
 use crate::stats::{Histogram, Totals};
-use crate::types::{EndedBy, Instant, IssueNumber, MAX_INTEGER, Millis, Name, OrphanReason, Outcome, Pid, Text, Token};
+use crate::types::{
+    EndedBy, HIGHEST_STORED, Instant, IssueNumber, Millis, Name, OrphanReason, Outcome, Pid, Text, Token,
+};
 
 /// The version of the encoding that this build writes, and the newest that it reads.
 pub const VERSION: u8 = 1;
@@ -28,9 +30,6 @@ const PIECE: usize = 256;
 
 /// With texts of this many bytes a piece is full, however few records they belong to.
 const PIECE_BYTES: usize = 64 * 1024;
-
-/// The highest token and the highest counts that are read: everything can go on rising from there.
-pub(crate) const HIGHEST_STORED: u64 = MAX_INTEGER - (1 << 40);
 
 /// Why bytes are not a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::HIGHEST_STORED;
-use crate::types::{EndedBy, MAX_INTEGER, Millis, OrphanReason, Outcome};
+use crate::types::{EndedBy, HIGHEST_STORED, MAX_INTEGER, Millis, OrphanReason, Outcome};
 
 /// Totals since the project's creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

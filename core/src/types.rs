@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// The largest integer that every client language represents exactly: 2^53 - 1.
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 
+/// The highest token and the highest counts that are read from a file: everything can go on rising from there.
+pub(crate) const HIGHEST_STORED: u64 = MAX_INTEGER - (1 << 40);
+
 /// The longest free text, in bytes.
 pub const MAX_TEXT: usize = 64 * 1024;
 

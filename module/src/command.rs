@@ -4,12 +4,13 @@
 //! core's answer becomes a reply. Everything that could go wrong in the same way everywhere is here, once.
 
 use poppo_core::{Effect, Now, Project, Refusal};
-use redis_module::{Context, RedisError, RedisResult, RedisString, RedisValue};
+use redis_module::{Context, RedisResult, RedisString, RedisValue};
 
 use crate::args::{Args, Bad};
 use crate::docs::Doc;
+use crate::failure::Failure;
 use crate::ffi::{self, Key};
-use crate::guard::{Panicked, guard};
+use crate::guard::guard;
 use crate::reply::Reply;
 use crate::server;
 use crate::value::Value;
@@ -54,51 +55,6 @@ pub(crate) trait Read {
 
     /// The answer where there is no project.
     fn absent(now: Now, request: &Self::Request<'_>) -> Reply<'static>;
-}
-
-/// Why a command gets an error for an answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Bad(Bad),
-    WrongType,
-    Refused(Refusal),
-    Panicked,
-}
-
-impl From<Bad> for Failure {
-    fn from(bad: Bad) -> Self {
-        Self::Bad(bad)
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Panicked> for Failure {
-    fn from(_: Panicked) -> Self {
-        Self::Panicked
-    }
-}
-
-impl From<ffi::WrongType> for Failure {
-    fn from(_: ffi::WrongType) -> Self {
-        Self::WrongType
-    }
-}
-
-impl From<Failure> for RedisError {
-    fn from(failure: Failure) -> Self {
-        server::count_failure(&failure);
-        match failure {
-            Failure::Bad(Bad(text)) => Self::String(format!("ERR {text}")),
-            Failure::WrongType => Self::WrongType,
-            Failure::Refused(refusal) => Self::String(refusal.to_string()),
-            Failure::Panicked => Self::Str("ERR internal error: nothing was changed; the server's log says where"),
-        }
-    }
 }
 
 /// The entry of a writing command.
@@ -206,7 +162,10 @@ pub(crate) fn answer(ctx: &Context, body: impl FnOnce() -> Result<Reply<'static>
             reply.send(ctx);
             Ok(RedisValue::NoReply)
         }
-        Err(failure) => Err(failure.into()),
+        Err(failure) => {
+            server::count_failure(&failure);
+            Err(failure.into())
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod command;
 mod config;
 mod docs;
 mod evict;
+mod failure;
 #[cfg(feature = "fault-injection")]
 mod fault;
 #[allow(unsafe_code, reason = "all of it is here, each block with the reason why it is sound")]

@@ -7,8 +7,9 @@ use poppo_core::{Corrupt, Project};
 use redis_module::{Context, RedisBuffer, RedisResult, RedisString, raw};
 
 use crate::args::{Bad, shown};
-use crate::command::{Failure, answer, key_name};
+use crate::command::{answer, key_name};
 use crate::docs::{Access, Arg, Doc};
+use crate::failure::Failure;
 use crate::ffi::{self, Key};
 use crate::reply::Reply;
 use crate::server;

@@ -9,7 +9,7 @@ use poppo_core::{Instant, Judge, Millis, Now, Refusal, Totals};
 use redis_module::{Context, RedisString, RedisValue};
 
 use crate::args::shown;
-use crate::command::Failure;
+use crate::failure::Failure;
 use crate::ffi::Info;
 use crate::value::{LEASES, PROJECTS};
 
@@ -125,12 +125,7 @@ pub(crate) fn count_failure(failure: &Failure) {
 /// A command that its primary had decided could not be applied: something is wrong, and somebody must see it.
 pub(crate) fn log_failed_apply(ctx: &Context, command: &str, failure: &Failure) {
     APPLY_FAILURES.fetch_add(1, Ordering::Relaxed);
-    let why = match failure {
-        Failure::Bad(bad) => bad.0.clone(),
-        Failure::WrongType => "the key holds another type".to_owned(),
-        Failure::Refused(refusal) => refusal.to_string(),
-        Failure::Panicked => "internal error".to_owned(),
-    };
+    let why = failure.describe();
     log(ctx, &format!("failed to apply {command}: {why}. Primary and replica, or AOF, may disagree"));
 }
 

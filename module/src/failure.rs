@@ -1,0 +1,64 @@
+//! Why a command gets an error for an answer, and what that answer says.
+
+use poppo_core::Refusal;
+use redis_module::RedisError;
+
+use crate::args::Bad;
+use crate::ffi;
+use crate::guard::Panicked;
+
+/// Why a command gets an error for an answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Bad(Bad),
+    WrongType,
+    Refused(Refusal),
+    Panicked,
+}
+
+impl From<Bad> for Failure {
+    fn from(bad: Bad) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Panicked> for Failure {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
+}
+
+impl From<ffi::WrongType> for Failure {
+    fn from(_: ffi::WrongType) -> Self {
+        Self::WrongType
+    }
+}
+
+impl Failure {
+    /// What a log entry says of it.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Bad(bad) => bad.0.clone(),
+            Self::WrongType => "the key holds another type".to_owned(),
+            Self::Refused(refusal) => refusal.to_string(),
+            Self::Panicked => "internal error".to_owned(),
+        }
+    }
+}
+
+impl From<Failure> for RedisError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Bad(Bad(text)) => Self::String(format!("ERR {text}")),
+            Failure::WrongType => Self::WrongType,
+            Failure::Refused(refusal) => Self::String(refusal.to_string()),
+            Failure::Panicked => Self::Str("ERR internal error: nothing was changed; the server's log says where"),
+        }
+    }
+}
