@@ -67,7 +67,7 @@ pub(crate) struct Recorded {
     max: u64,
 }
 
-/// The figures of a [`Histogram`].
+/// The figures of a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Durations {
     /// How many durations were recorded.

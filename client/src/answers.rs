@@ -1,0 +1,527 @@
+//! What the commands answer. As JSON, the fields have the names that they have on the wire.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redis::Value;
+use serde::Serialize;
+
+use crate::decode::{self, Fields, Misread};
+use crate::types::{Cursor, EndedBy, IssueNumber, OrphanReason, ProcessState, Status, Timestamp, Token};
+
+/// Everything that is known of an issue. LIST gives less of it than GET.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Issue {
+    /// Its number.
+    pub issue: IssueNumber,
+    /// Where it stands.
+    pub status: Status,
+    /// The token of its lease, or of its last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
+    /// Who has it, or had it last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    /// Which life of that process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+    /// The process's PID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The process's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The tmux pane or session it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tmux: Option<String>,
+    /// The kind of task.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
+    /// The issue's title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// When it was checked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Timestamp>,
+    /// When its process was last heard of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// For how many ms its process may be silent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
+    /// What the work last reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+    /// When it reported that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress_time: Option<Timestamp>,
+    /// Why its holder is an orphan, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphan: Option<OrphanReason>,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphan_since: Option<Timestamp>,
+    /// When its last lease ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Timestamp>,
+    /// By what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<EndedBy>,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its result, the JSON that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
+    /// What else was kept, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// When it was last completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completed_time: Option<Timestamp>,
+}
+
+impl Issue {
+    pub(crate) fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            issue: fields.required("issue", decode::issue)?,
+            status: fields.required("status", decode::word)?,
+            token: fields.optional("token", decode::token)?,
+            process: fields.optional("process", decode::text)?,
+            incarnation: fields.optional("incarnation", decode::text)?,
+            pid: fields.optional("pid", decode::small_number)?,
+            host: fields.optional("host", decode::text)?,
+            tmux: fields.optional("tmux", decode::text)?,
+            task_type: fields.optional("type", decode::text)?,
+            title: fields.optional("title", decode::text)?,
+            start_time: fields.optional("startTime", decode::time)?,
+            last_seen: fields.optional("lastSeen", decode::time)?,
+            ttl: fields.optional("ttl", decode::number)?,
+            progress: fields.optional("progress", decode::text)?,
+            progress_time: fields.optional("progressTime", decode::time)?,
+            orphan: fields.optional("orphan", decode::word)?,
+            orphan_since: fields.optional("orphanSince", decode::time)?,
+            end_time: fields.optional("endTime", decode::time)?,
+            ended_by: fields.optional("endedBy", decode::word)?,
+            reason: fields.optional("reason", decode::text)?,
+            result: fields.optional("result", json)?,
+            metadata: fields.optional("metadata", texts)?.unwrap_or_default(),
+            completed_time: fields.optional("completedTime", decode::time)?,
+        })
+    }
+}
+
+/// An issue whose holder is an orphan. Its JSON always has all nine fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphan {
+    /// The issue.
+    pub issue: IssueNumber,
+    /// The token to repair it by.
+    pub token: Token,
+    /// Who has it.
+    pub process: String,
+    /// The process's PID.
+    pub pid: Option<u32>,
+    /// The process's host.
+    pub host: Option<String>,
+    /// The kind of task.
+    #[serde(rename = "type")]
+    pub task_type: Option<String>,
+    /// Why its holder is an orphan.
+    pub reason: OrphanReason,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// When the process was last heard of.
+    pub last_seen: Option<Timestamp>,
+}
+
+impl Orphan {
+    pub(crate) fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            issue: fields.required("issue", decode::issue)?,
+            token: fields.required("token", decode::token)?,
+            process: fields.required("process", decode::text)?,
+            pid: fields.optional("pid", decode::small_number)?,
+            host: fields.optional("host", decode::text)?,
+            task_type: fields.optional("type", decode::text)?,
+            reason: fields.required("reason", decode::word)?,
+            since: fields.optional("since", decode::time)?,
+            last_seen: fields.optional("lastSeen", decode::time)?,
+        })
+    }
+}
+
+/// A process that the server knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// Its name.
+    pub process: String,
+    /// How it is doing.
+    pub state: ProcessState,
+    /// Which life of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+    /// Its PID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Its host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The tmux pane or session it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tmux: Option<String>,
+    /// How many issues it has.
+    pub issues: u64,
+    /// For how many ms it may be silent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
+    /// When it was last heard of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
+    /// What its work last reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+    /// When it reported that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress_time: Option<Timestamp>,
+}
+
+impl Process {
+    pub(crate) fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            process: fields.required("process", decode::text)?,
+            state: fields.required("state", decode::word)?,
+            incarnation: fields.optional("incarnation", decode::text)?,
+            pid: fields.optional("pid", decode::small_number)?,
+            host: fields.optional("host", decode::text)?,
+            tmux: fields.optional("tmux", decode::text)?,
+            issues: fields.optional("issues", decode::number)?.unwrap_or_default(),
+            ttl: fields.optional("ttl", decode::number)?,
+            last_seen: fields.optional("lastSeen", decode::time)?,
+            progress: fields.optional("progress", decode::text)?,
+            progress_time: fields.optional("progressTime", decode::time)?,
+        })
+    }
+}
+
+/// A heartbeat's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Beat {
+    /// For how many ms the process may now be silent.
+    pub ttl: u64,
+    /// Whether the project wants its workers to take nothing new: always 0 until the queue comes.
+    pub drain: u64,
+    /// What the process holds now, by issue number. What is missing here was lost.
+    pub issues: Vec<(IssueNumber, Token)>,
+    /// Which of them are to be called off: always empty until the queue comes.
+    pub cancel: Vec<IssueNumber>,
+}
+
+impl Beat {
+    /// Whether the process still has this lease.
+    #[must_use]
+    pub fn holds(&self, issue: IssueNumber, token: Token) -> bool {
+        self.issues.contains(&(issue, token))
+    }
+
+    /// For how long the process may now be silent.
+    #[must_use]
+    pub fn time_to_live(&self) -> Duration {
+        Duration::from_millis(self.ttl)
+    }
+
+    pub(crate) fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        let lease = |value| {
+            let (issue, token) = decode::pair(value)?;
+            Ok((decode::issue(issue)?, decode::token(token)?))
+        };
+        Ok(Self {
+            ttl: fields.required("ttl", decode::number)?,
+            drain: fields.optional("drain", decode::number)?.unwrap_or_default(),
+            issues: fields.required("issues", |value| decode::list(value, lease))?,
+            cancel: fields.optional("cancel", |value| decode::list(value, decode::issue))?.unwrap_or_default(),
+        })
+    }
+}
+
+/// Some rows of a list, and where it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Where to go on; none at the end.
+    pub next: Option<Cursor>,
+    /// The rows. There may be none although the list goes on.
+    pub rows: Vec<T>,
+}
+
+impl<T> Page<T> {
+    pub(crate) fn read(value: Value, row: impl FnMut(Value) -> Result<T, Misread>) -> Result<Self, Misread> {
+        let (cursor, rows) = decode::pair(value)?;
+        let cursor = decode::text(cursor)?;
+        Ok(Self { next: (cursor != "0").then_some(Cursor(cursor)), rows: decode::list(rows, row)? })
+    }
+}
+
+/// How many issues stand where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct IssueCounts {
+    /// Checked out.
+    pub processing: u64,
+    /// Done.
+    pub completed: u64,
+    /// Waiting for an answer.
+    pub awaiting_response: u64,
+    /// Gone wrong.
+    pub error: u64,
+    /// Called off.
+    pub cancelled: u64,
+}
+
+/// How many check-ins there were, by outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OutcomeCounts {
+    /// Done.
+    pub completed: u64,
+    /// Waiting for an answer.
+    pub awaiting_response: u64,
+    /// Gone wrong.
+    pub error: u64,
+    /// Called off.
+    pub cancelled: u64,
+}
+
+/// How many leases were repaired or taken over, by why their holders were orphans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RepairCounts {
+    /// Silent for too long.
+    pub expired: u64,
+    /// The PID was gone.
+    pub dead: u64,
+    /// A newer life took the name.
+    pub replaced: u64,
+}
+
+/// How long something took, in ms. Percentiles are read from buckets 12.5 % wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Durations {
+    /// How many were measured.
+    pub count: u64,
+    /// Their mean.
+    pub mean: u64,
+    /// Half took no longer.
+    pub p50: u64,
+    /// 99 % took no longer.
+    pub p99: u64,
+}
+
+/// A project's counts now, and its totals since it came into being.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// When the project came into being.
+    pub created: Timestamp,
+    /// The last token that was given; 0 where there was none.
+    pub last_token: u64,
+    /// Issues now.
+    pub issues: IssueCounts,
+    /// Processes now.
+    pub processes: u64,
+    /// Orphaned leases now.
+    pub orphans: u64,
+    /// Tokens given in total.
+    pub checkouts: u64,
+    /// Check-ins in total.
+    pub checkins: OutcomeCounts,
+    /// Heartbeats in total.
+    pub heartbeats: u64,
+    /// Leases repaired or taken over in total.
+    pub repairs: RepairCounts,
+    /// Leases taken over in total.
+    pub takeovers: u64,
+    /// Leases evicted in total.
+    pub evictions: u64,
+    /// From checkout to the lease's end.
+    pub hold: Durations,
+    /// From becoming an orphan to its repair.
+    pub detection: Durations,
+}
+
+impl Stats {
+    pub(crate) fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            created: fields.required("created", decode::time)?,
+            last_token: fields.optional("lastToken", decode::number)?.unwrap_or_default(),
+            issues: fields.required("issues", IssueCounts::read)?,
+            processes: fields.required("processes", decode::number)?,
+            orphans: fields.required("orphans", decode::number)?,
+            checkouts: fields.required("checkouts", decode::number)?,
+            checkins: fields.required("checkins", OutcomeCounts::read)?,
+            heartbeats: fields.required("heartbeats", decode::number)?,
+            repairs: fields.required("repairs", RepairCounts::read)?,
+            takeovers: fields.required("takeovers", decode::number)?,
+            evictions: fields.required("evictions", decode::number)?,
+            hold: fields.required("hold", Durations::read)?,
+            detection: fields.required("detection", Durations::read)?,
+        })
+    }
+}
+
+impl IssueCounts {
+    fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            processing: fields.required("processing", decode::number)?,
+            completed: fields.required("completed", decode::number)?,
+            awaiting_response: fields.required("awaiting-response", decode::number)?,
+            error: fields.required("error", decode::number)?,
+            cancelled: fields.required("cancelled", decode::number)?,
+        })
+    }
+}
+
+impl OutcomeCounts {
+    fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            completed: fields.required("completed", decode::number)?,
+            awaiting_response: fields.required("awaiting-response", decode::number)?,
+            error: fields.required("error", decode::number)?,
+            cancelled: fields.required("cancelled", decode::number)?,
+        })
+    }
+}
+
+impl RepairCounts {
+    fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            expired: fields.required("expired", decode::number)?,
+            dead: fields.required("dead", decode::number)?,
+            replaced: fields.required("replaced", decode::number)?,
+        })
+    }
+}
+
+impl Durations {
+    fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            count: fields.required("count", decode::number)?,
+            mean: fields.required("mean", decode::number)?,
+            p50: fields.required("p50", decode::number)?,
+            p99: fields.required("p99", decode::number)?,
+        })
+    }
+}
+
+/// JSON text as JSON; as a JSON string where it is none after all, so that nothing is hidden.
+fn json(value: Value) -> Result<serde_json::Value, Misread> {
+    let text = decode::text(value)?;
+    Ok(serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
+}
+
+fn texts(value: Value) -> Result<BTreeMap<String, String>, Misread> {
+    Fields::new(value)?.into_pairs().into_iter().map(|(name, value)| Ok((name, decode::text(value)?))).collect()
+}
+
+/// Settings by name.
+pub(crate) fn settings(value: Value) -> Result<BTreeMap<String, u64>, Misread> {
+    Fields::new(value)?.into_pairs().into_iter().map(|(name, value)| Ok((name, decode::number(value)?))).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    /// The same record as RESP2 and as RESP3 sends it.
+    fn both(pairs: &[(&str, Value)]) -> [Value; 2] {
+        let flat = pairs.iter().flat_map(|(name, value)| [bulk(name), value.clone()]).collect();
+        let map = pairs.iter().map(|(name, value)| (bulk(name), value.clone())).collect();
+        [Value::Array(flat), Value::Map(map)]
+    }
+
+    #[test]
+    fn an_issue_reads_the_same_from_both_protocols_and_keeps_the_wires_names() {
+        for metadata in both(&[("branch", bulk("fix-133"))]) {
+            for record in both(&[
+                ("issue", Value::Int(133)),
+                ("status", bulk("error")),
+                ("token", Value::Int(9)),
+                ("type", bulk("fix")),
+                ("startTime", bulk("2026-01-01T00:00:00.000Z")),
+                ("endedBy", bulk("checkin")),
+                ("result", bulk("{\"failed\":2}")),
+                ("metadata", metadata.clone()),
+            ]) {
+                let json = serde_json::to_value(Issue::read(record).unwrap()).unwrap();
+                assert_eq!(
+                    json,
+                    serde_json::json!({
+                        "issue": 133, "status": "error", "token": 9, "type": "fix",
+                        "startTime": "2026-01-01T00:00:00.000Z", "endedBy": "checkin",
+                        "result": {"failed": 2}, "metadata": {"branch": "fix-133"}
+                    })
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_orphan_has_all_nine_fields_as_json() {
+        for record in both(&[
+            ("issue", Value::Int(127)),
+            ("token", Value::Int(5)),
+            ("process", bulk("worker-4")),
+            ("pid", Value::Nil),
+            ("host", Value::Nil),
+            ("type", Value::Nil),
+            ("reason", bulk("replaced")),
+            ("since", bulk("2026-01-01T00:00:00.000Z")),
+            ("lastSeen", bulk("2026-01-01T00:00:00.000Z")),
+        ]) {
+            let json = serde_json::to_value(Orphan::read(record).unwrap()).unwrap();
+            assert_eq!(json.as_object().unwrap().len(), 9);
+            assert!(json.get("pid").unwrap().is_null());
+        }
+    }
+
+    #[test]
+    fn a_beat_tells_which_leases_are_still_held() {
+        let leases = Value::Array(vec![Value::Array(vec![Value::Int(126), Value::Int(5)])]);
+        for record in both(&[
+            ("ttl", Value::Int(2000)),
+            ("drain", Value::Int(0)),
+            ("issues", leases.clone()),
+            ("cancel", Value::Array(vec![])),
+        ]) {
+            let beat = Beat::read(record).unwrap();
+            let issue = IssueNumber::try_from(126).unwrap();
+            assert!(beat.holds(issue, Token::try_from(5).unwrap()));
+            assert!(!beat.holds(issue, Token::try_from(6).unwrap()));
+            assert_eq!(beat.time_to_live(), Duration::from_secs(2));
+        }
+    }
+
+    #[test]
+    fn a_page_ends_at_cursor_zero() {
+        let page = |cursor: &str| {
+            Page::read(Value::Array(vec![bulk(cursor), Value::Array(vec![])]), Issue::read).unwrap().next
+        };
+        assert_eq!(page("0"), None);
+        assert_eq!(page("17"), Some(Cursor("17".to_owned())));
+    }
+}

@@ -1,0 +1,177 @@
+//! The subcommands, one file each. Here is only what they share: the options that all take, and their order in the help.
+
+mod checkin;
+mod checkout;
+mod config;
+mod demo;
+mod evict;
+mod forget;
+mod get;
+mod heartbeat;
+mod list;
+mod orphans;
+mod repair;
+mod run;
+mod stats;
+mod up;
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::{Parser, Subcommand};
+use poppo::Project;
+
+use crate::discover;
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// The heading of the options that all subcommands take.
+const COMMON: &str = "Options of all commands";
+
+/// The project where none is named.
+const DEFAULT_PROJECT: &str = "poppo";
+
+/// Leases GitHub issues to worker processes: each issue to one worker at a time.
+///
+/// A worker checks an issue out and gets a fencing token: a number that only grows. It beats while it works and checks
+/// the issue in when it is done. A worker that falls silent loses its issues to others, who get higher tokens; what it
+/// reports later under its old token is refused.
+///
+/// Everything is kept by a Redis server that has the Poppo module loaded. `poppo up` runs one; `poppo demo` shows it
+/// all at work, with a worker killed and another one frozen.
+#[derive(Debug, Parser)]
+#[command(
+    name = "poppo",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_long_help = "\
+Exit codes:
+  0   done
+  1   failed
+  2   asked in a way that makes no sense
+  75  somebody else has the issue, or it is done: nothing to do here now
+  76  the lease was lost: what was done under it no longer counts
+
+Where the server is looked for, without --url and POPPO_URL: first the `poppo up` that runs in
+./.poppo, then redis://127.0.0.1:6379.
+
+Example:
+  $ poppo up &
+  $ poppo run 123 --title \"Crash on start\" -- ./fix-issue.sh
+  $ poppo list"
+)]
+pub(crate) struct Cli {
+    // As an attribute, since rustdoc would take the brackets for links.
+    #[arg(
+        long,
+        env = "POPPO_URL",
+        hide_env_values = true,
+        global = true,
+        value_name = "URL",
+        help_heading = COMMON,
+        help = "The server: redis://[user:password@]host[:port][/db] or unix:///path/to/socket"
+    )]
+    url: Option<String>,
+
+    /// The project: the key of one repository's leases, such as acme/widgets
+    #[arg(
+        long,
+        env = "POPPO_PROJECT",
+        hide_env_values = true,
+        global = true,
+        value_name = "KEY",
+        default_value = DEFAULT_PROJECT,
+        help_heading = COMMON
+    )]
+    project: String,
+
+    /// Print one JSON document instead of text, and errors as {"error":{"code","message"}} on stderr
+    #[arg(long, global = true, help_heading = COMMON)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Args),
+    Run(run::Args),
+    Checkout(checkout::Args),
+    Checkin(checkin::Args),
+    Heartbeat(heartbeat::Args),
+    Orphans(orphans::Args),
+    Repair(repair::Args),
+    Evict(evict::Args),
+    Get(get::Args),
+    List(list::Args),
+    Stats(stats::Args),
+    Forget(forget::Args),
+    Config(config::Args),
+    Demo(demo::Args),
+    #[command(hide = true)]
+    DemoWorker(demo::WorkerArgs),
+    #[command(hide = true)]
+    DemoNote(demo::NoteArgs),
+}
+
+/// What every subcommand gets: which server, which project, and where its answer goes.
+#[derive(Debug)]
+pub(crate) struct Context {
+    url: Option<String>,
+    project: String,
+    pub(crate) out: Output,
+}
+
+impl Context {
+    /// The project on the server that is meant, connected.
+    pub(crate) async fn project(&self) -> Result<Project, Failure> {
+        Ok(discover::connect(self.url.as_deref()).await?.project(&self.project))
+    }
+}
+
+/// The time by which ages are told: the server's, as all times are its own; ours where it does not tell (an ACL may
+/// withhold TIME).
+async fn clock(project: &Project) -> SystemTime {
+    project.client().time().await.unwrap_or_else(|_| SystemTime::now())
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        // An empty variable counts as one that is not set.
+        let url = self.url.filter(|url| !url.is_empty());
+        let project = Some(self.project).filter(|key| !key.is_empty()).unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
+        let context = Context { url, project, out: Output::new(self.json) };
+        match self.command {
+            Command::Up(args) => return up::run(args, &context).await,
+            Command::Run(args) => return run::run(args, &context).await,
+            Command::Demo(args) => return demo::run(args, &context).await,
+            Command::DemoWorker(args) => demo::work(args, &context).await?,
+            Command::DemoNote(args) => demo::note(&args)?,
+            Command::Checkout(args) => checkout::run(args, &context).await?,
+            Command::Checkin(args) => checkin::run(args, &context).await?,
+            Command::Heartbeat(args) => heartbeat::run(args, &context).await?,
+            Command::Orphans(args) => orphans::run(&args, &context).await?,
+            Command::Repair(args) => repair::run(args, &context).await?,
+            Command::Evict(args) => evict::run(args, &context).await?,
+            Command::Get(args) => get::run(&args, &context).await?,
+            Command::List(args) => list::run(&args, &context).await?,
+            Command::Stats(args) => stats::run(&args, &context).await?,
+            Command::Forget(args) => forget::run(&args, &context).await?,
+            Command::Config(args) => config::run(&args, &context).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,208 @@
+//! What can go wrong, sorted by what a caller does about it. The texts are the server's wherever it said something.
+
+use std::time::Duration;
+
+/// The server said no, and nothing was changed. Each carries the server's sentence, without the code before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// `HELD`: somebody else has the issue checked out. Work on another one.
+    #[error("{0}")]
+    Held(String),
+    /// `DONE`: the issue was completed before, and `ONCE` was given.
+    #[error("{0}")]
+    Done(String),
+    /// `STALE`: the token is no longer valid. The lease is lost, and so is the right to report on it.
+    #[error("{0}")]
+    Stale(String),
+    /// `NOTHELD`: nobody has the issue checked out, or it is unknown.
+    #[error("{0}")]
+    NotHeld(String),
+    /// `NOPROC`: this life of the process is not known. Stop its work.
+    #[error("{0}")]
+    NoProcess(String),
+    /// `INUSE`: another life of that process name is attested alive by its host's agent.
+    #[error("{0}")]
+    InUse(String),
+    /// `ALIVE`: the issue's holder is not an orphan, so there is nothing to repair.
+    #[error("{0}")]
+    Alive(String),
+}
+
+impl Refusal {
+    /// The refusal that `code` stands for, if it is one.
+    pub(crate) fn from_code(code: &str, text: String) -> Option<Self> {
+        Some(match code {
+            "HELD" => Self::Held(text),
+            "DONE" => Self::Done(text),
+            "STALE" => Self::Stale(text),
+            "NOTHELD" => Self::NotHeld(text),
+            "NOPROC" => Self::NoProcess(text),
+            "INUSE" => Self::InUse(text),
+            "ALIVE" => Self::Alive(text),
+            _ => return None,
+        })
+    }
+
+    /// The stable first word of the server's error, such as `HELD`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Held(_) => "HELD",
+            Self::Done(_) => "DONE",
+            Self::Stale(_) => "STALE",
+            Self::NotHeld(_) => "NOTHELD",
+            Self::NoProcess(_) => "NOPROC",
+            Self::InUse(_) => "INUSE",
+            Self::Alive(_) => "ALIVE",
+        }
+    }
+}
+
+/// Why a call did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The server's rules said no. Expected in daily life: another worker was faster, or this one was too slow.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// `ERR`: an argument is not allowed. The text names it and what is allowed.
+    #[error("{0}")]
+    BadArgument(String),
+    /// The server is a Redis without the Poppo module.
+    #[error(
+        "the server at {url} does not have the Poppo module loaded: start one that does with `poppo up`, or start \
+         yours with `redis-server --loadmodule /path/to/libpoppo.so`"
+    )]
+    NoModule {
+        /// Which server, without its password.
+        url: String,
+    },
+    /// The server said no for a reason that is not Poppo's: `WRONGTYPE`, `OOM`, `NOPERM`, `LOADING`, `READONLY` …
+    #[error("{code} {message}")]
+    Server {
+        /// The first word of the server's error.
+        code: String,
+        /// The rest of it.
+        message: String,
+    },
+    /// The server could not be reached, or the connection broke before an answer came. What was asked may or may not
+    /// have been done; CHECKOUT, CHECKIN, HEARTBEAT and REPAIR can be repeated without harm.
+    #[error("cannot reach {url}: {message}")]
+    Connection {
+        /// Which server, without its password.
+        url: String,
+        /// What happened.
+        message: String,
+    },
+    /// The server did not answer in time.
+    #[error("{url} did not answer within {} s", after.as_secs_f32())]
+    Timeout {
+        /// Which server, without its password.
+        url: String,
+        /// For how long it was given time.
+        after: Duration,
+    },
+    /// The URL cannot be used.
+    #[error("the URL {url} cannot be used: {message}")]
+    Url {
+        /// The URL, without its password.
+        url: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The server answered something that this client does not understand: it is probably of another version.
+    #[error("the server's answer to {command} was not understood: {message}")]
+    Answer {
+        /// The command that was asked.
+        command: &'static str,
+        /// What was expected or found.
+        message: String,
+    },
+}
+
+impl Error {
+    /// One word for programs: the server's own code where it gave one, else `URL`, `UNREACHABLE`, `NOMODULE` or
+    /// `ANSWER`.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::BadArgument(_) => "ERR",
+            Self::NoModule { .. } => "NOMODULE",
+            Self::Server { code, .. } => code,
+            Self::Connection { .. } | Self::Timeout { .. } => "UNREACHABLE",
+            Self::Url { .. } => "URL",
+            Self::Answer { .. } => "ANSWER",
+        }
+    }
+
+    /// The server's error line, sorted.
+    pub(crate) fn from_server(code: &str, text: &str, url: &str) -> Self {
+        if let Some(refusal) = Refusal::from_code(code, text.to_owned()) {
+            return Self::Refused(refusal);
+        }
+        match code {
+            "ERR" if text.starts_with("unknown command") => Self::NoModule { url: url.to_owned() },
+            "ERR" => Self::BadArgument(text.to_owned()),
+            _ => Self::Server { code: code.to_owned(), message: text.to_owned() },
+        }
+    }
+
+    /// What the `redis` crate reported of a connection in the making. Its first commands (HELLO, AUTH, SELECT) are its own,
+    /// so what the server says to them is not about anybody's argument.
+    pub(crate) fn from_setup(error: &redis::RedisError, url: &str, patience: Duration) -> Self {
+        match Self::from_redis(error, url, patience) {
+            Self::BadArgument(text) => {
+                let code = if text.starts_with("Authentication required") { "NOAUTH" } else { "ERR" };
+                Self::Server { code: code.to_owned(), message: format!("{url} refused the connection: {text}") }
+            }
+            other => other,
+        }
+    }
+
+    /// What the `redis` crate reported, sorted.
+    pub(crate) fn from_redis(error: &redis::RedisError, url: &str, patience: Duration) -> Self {
+        if let Some(code) = error.code() {
+            return Self::from_server(code, error.detail().unwrap_or_default(), url);
+        }
+        let url = url.to_owned();
+        match error.kind() {
+            redis::ErrorKind::InvalidClientConfig => Self::Url { url, message: error.to_string() },
+            redis::ErrorKind::AuthenticationFailed => Self::Server {
+                code: "NOAUTH".to_owned(),
+                message: format!("user and password were not accepted by {url}"),
+            },
+            _ if error.is_timeout() => Self::Timeout { url, after: patience },
+            _ => Self::Connection { url, message: error.to_string() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_the_servers_sentence() {
+        let text = "issue 1 is checked out by worker-1 (token 5) since 2026-01-01T00:00:00.000Z";
+        let error = Error::from_server("HELD", text, "redis://h");
+        assert_eq!(error.code(), "HELD");
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn a_server_without_the_module_is_told_apart_from_a_bad_argument() {
+        let unknown = Error::from_server("ERR", "unknown command 'POPPO.GET', with args beginning with: ", "redis://h");
+        assert!(matches!(unknown, Error::NoModule { .. }));
+        assert!(unknown.to_string().contains("poppo up"));
+        assert!(matches!(Error::from_server("ERR", "issue must be …", "redis://h"), Error::BadArgument(_)));
+    }
+
+    #[test]
+    fn what_is_not_poppos_keeps_its_code() {
+        let error = Error::from_server("OOM", "command not allowed", "redis://h");
+        assert_eq!(error.code(), "OOM");
+        assert_eq!(error.to_string(), "OOM command not allowed");
+    }
+}

@@ -1,0 +1,48 @@
+//! Poppo's client: leases on GitHub issues, kept by a Redis server that has the Poppo module loaded.
+//!
+//! ```no_run
+//! use poppo::{Checkin, Checkout, Client, Error, IssueNumber, Outcome, Refusal};
+//!
+//! # async fn work() -> Result<(), Error> {
+//! let client = Client::connect("redis://127.0.0.1:6379").await?;
+//! let project = client.project("acme/widgets");
+//! let issue = IssueNumber::try_from(123)?;
+//!
+//! match project.checkout(&Checkout::new(issue, "worker-1")).await {
+//!     Ok(token) => {
+//!         // … work on it, with a `project.heartbeat(…)` now and then …
+//!         let mut done = Checkin::new(issue, "worker-1", Outcome::Completed);
+//!         done.token = Some(token);
+//!         project.checkin(&done).await?;
+//!     }
+//!     Err(Error::Refused(Refusal::Held(who))) => eprintln!("somebody else is at it: {who}"),
+//!     Err(other) => return Err(other),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What lives here: the typed commands ([`Project`]), their answers ([`Issue`], [`Orphan`], [`Process`], [`Beat`],
+//! [`Stats`]), their refusals ([`Refusal`]), and who a process is ([`Life`]). What does not: the rules, which the
+//! server keeps, and anything that prints, which is the command `poppo`.
+
+#![forbid(unsafe_code)]
+
+mod answers;
+mod client;
+mod decode;
+mod error;
+mod life;
+mod project;
+mod requests;
+mod types;
+mod url;
+
+pub use answers::{Beat, Durations, Issue, IssueCounts, Orphan, OutcomeCounts, Page, Process, RepairCounts, Stats};
+pub use client::{Client, DEFAULT_PORT};
+pub use error::{Error, Refusal};
+pub use life::Life;
+pub use project::Project;
+pub use requests::{Checkin, Checkout, Evict, Heartbeat, Repair};
+pub use types::{Cursor, EndedBy, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status, Timestamp, Token};
+pub use url::{redacted, unix_url};

@@ -1,0 +1,286 @@
+//! What the commands take. Each struct is made by its `new` from what is required; the rest is public fields.
+//!
+//! Checked here: only what types can say. What is allowed beyond that is the server's to say, in its own words.
+
+use std::time::Duration;
+
+use redis::Cmd;
+
+use crate::types::{IssueNumber, Outcome, Token};
+use crate::Life;
+
+/// What CHECKOUT takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    /// The issue to take.
+    pub issue: IssueNumber,
+    /// The process's name: 1 to 128 bytes of printable ASCII without blanks.
+    pub process: String,
+    /// Its PID: 1 to 2147483647.
+    pub pid: Option<u32>,
+    /// Its host.
+    pub host: Option<String>,
+    /// Which life of the process this is.
+    pub incarnation: Option<String>,
+    /// The kind of task, such as `fix`.
+    pub task_type: Option<String>,
+    /// The issue's title.
+    pub title: Option<String>,
+    /// The tmux pane or session it runs in.
+    pub tmux: Option<String>,
+    /// For how long the process may be silent: 1 s to 24 h. Default: the project's `heartbeat-ttl`.
+    pub ttl: Option<Duration>,
+    /// Refuse where the issue was ever completed.
+    pub once: bool,
+    /// Take it from a holder that is an orphan.
+    pub takeover: bool,
+}
+
+impl Checkout {
+    /// Of this issue by this process, with nothing else said.
+    #[must_use]
+    pub fn new(issue: IssueNumber, process: impl Into<String>) -> Self {
+        Self {
+            issue,
+            process: process.into(),
+            pid: None,
+            host: None,
+            incarnation: None,
+            task_type: None,
+            title: None,
+            tmux: None,
+            ttl: None,
+            once: false,
+            takeover: false,
+        }
+    }
+
+    /// As the given life of the process: sets PID, host, incarnation and tmux.
+    #[must_use]
+    pub fn by(mut self, life: &Life) -> Self {
+        self.pid = Some(life.pid);
+        self.host = Some(life.host.clone());
+        self.incarnation = Some(life.incarnation.clone());
+        self.tmux.clone_from(&life.tmux);
+        self
+    }
+
+    pub(crate) fn command(&self, project: &str) -> Cmd {
+        let mut cmd = redis::cmd("POPPO.CHECKOUT");
+        cmd.arg(project).arg(self.issue.get()).arg(&self.process);
+        option(&mut cmd, "PID", self.pid);
+        option(&mut cmd, "HOST", self.host.as_deref());
+        option(&mut cmd, "INCARNATION", self.incarnation.as_deref());
+        option(&mut cmd, "TYPE", self.task_type.as_deref());
+        option(&mut cmd, "TITLE", self.title.as_deref());
+        option(&mut cmd, "TMUX", self.tmux.as_deref());
+        option(&mut cmd, "TTL", self.ttl.map(millis));
+        flag(&mut cmd, "ONCE", self.once);
+        flag(&mut cmd, "TAKEOVER", self.takeover);
+        cmd
+    }
+}
+
+/// What CHECKIN takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkin {
+    /// The issue to give back.
+    pub issue: IssueNumber,
+    /// The process that has it.
+    pub process: String,
+    /// How it went.
+    pub outcome: Outcome,
+    /// The token that CHECKOUT gave. Always give it where you have it: it is what fences off a lease that was lost.
+    pub token: Option<Token>,
+    /// Which life of the process this is.
+    pub incarnation: Option<String>,
+    /// The result, as JSON text of at most 65,536 bytes.
+    pub result: Option<String>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Anything else worth keeping, by name.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl Checkin {
+    /// Of this issue by this process with this outcome, with nothing else said.
+    #[must_use]
+    pub fn new(issue: IssueNumber, process: impl Into<String>, outcome: Outcome) -> Self {
+        Self {
+            issue,
+            process: process.into(),
+            outcome,
+            token: None,
+            incarnation: None,
+            result: None,
+            reason: None,
+            metadata: Vec::new(),
+        }
+    }
+
+    pub(crate) fn command(&self, project: &str) -> Cmd {
+        let mut cmd = redis::cmd("POPPO.CHECKIN");
+        cmd.arg(project).arg(self.issue.get()).arg(&self.process);
+        cmd.arg("STATUS").arg(self.outcome.as_str());
+        option(&mut cmd, "TOKEN", self.token.map(Token::get));
+        option(&mut cmd, "INCARNATION", self.incarnation.as_deref());
+        option(&mut cmd, "RESULT", self.result.as_deref());
+        option(&mut cmd, "REASON", self.reason.as_deref());
+        if !self.metadata.is_empty() {
+            cmd.arg("META");
+            for (name, value) in &self.metadata {
+                cmd.arg(name).arg(value);
+            }
+        }
+        cmd
+    }
+}
+
+/// What HEARTBEAT takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The process that is alive.
+    pub process: String,
+    /// Which life of it. Without it, the current one is meant.
+    pub incarnation: Option<String>,
+    /// A new time to live: 1 s to 24 h.
+    pub ttl: Option<Duration>,
+    /// What the work itself has to report.
+    pub progress: Option<String>,
+}
+
+impl Heartbeat {
+    /// Of this process, with nothing else said.
+    #[must_use]
+    pub fn new(process: impl Into<String>) -> Self {
+        Self { process: process.into(), incarnation: None, ttl: None, progress: None }
+    }
+
+    pub(crate) fn command(&self, project: &str) -> Cmd {
+        let mut cmd = redis::cmd("POPPO.HEARTBEAT");
+        cmd.arg(project).arg(&self.process);
+        option(&mut cmd, "INCARNATION", self.incarnation.as_deref());
+        option(&mut cmd, "TTL", self.ttl.map(millis));
+        option(&mut cmd, "PROGRESS", self.progress.as_deref());
+        cmd
+    }
+}
+
+/// What REPAIR takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// The orphaned issue.
+    pub issue: IssueNumber,
+    /// The token that ORPHANS showed.
+    pub token: Token,
+    /// What the issue becomes: `error` (the default) or `awaiting-response`.
+    pub outcome: Option<Outcome>,
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+impl Repair {
+    /// Of this issue, whose lease has this token, with nothing else said.
+    #[must_use]
+    pub fn new(issue: IssueNumber, token: Token) -> Self {
+        Self { issue, token, outcome: None, reason: None }
+    }
+
+    pub(crate) fn command(&self, project: &str) -> Cmd {
+        let mut cmd = redis::cmd("POPPO.REPAIR");
+        cmd.arg(project).arg(self.issue.get()).arg("TOKEN").arg(self.token.get());
+        option(&mut cmd, "STATUS", self.outcome.map(Outcome::as_str));
+        option(&mut cmd, "REASON", self.reason.as_deref());
+        cmd
+    }
+}
+
+/// What EVICT takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evict {
+    /// The issue whose lease is to end.
+    pub issue: IssueNumber,
+    /// End only the lease with this token.
+    pub token: Option<Token>,
+    /// Why, in words.
+    pub reason: Option<String>,
+}
+
+impl Evict {
+    /// Of whoever has this issue, with nothing else said.
+    #[must_use]
+    pub fn new(issue: IssueNumber) -> Self {
+        Self { issue, token: None, reason: None }
+    }
+
+    pub(crate) fn command(&self, project: &str) -> Cmd {
+        let mut cmd = redis::cmd("POPPO.EVICT");
+        cmd.arg(project).arg(self.issue.get());
+        option(&mut cmd, "TOKEN", self.token.map(Token::get));
+        option(&mut cmd, "REASON", self.reason.as_deref());
+        cmd
+    }
+}
+
+/// `NAME value`, where there is a value.
+pub(crate) fn option<V: redis::ToRedisArgs>(cmd: &mut Cmd, name: &str, value: Option<V>) {
+    if let Some(value) = value {
+        cmd.arg(name).arg(value);
+    }
+}
+
+fn flag(cmd: &mut Cmd, name: &str, on: bool) {
+    if on {
+        cmd.arg(name);
+    }
+}
+
+/// Whole milliseconds; what is too long for the protocol stays too long, and the server says so.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn words(cmd: &Cmd) -> Vec<String> {
+        cmd.args_iter()
+            .map(|arg| match arg {
+                redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                _ => "?".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_what_was_said_is_sent() {
+        let checkout = Checkout::new(IssueNumber::try_from(7).unwrap(), "w");
+        assert_eq!(words(&checkout.command("p")), ["POPPO.CHECKOUT", "p", "7", "w"]);
+    }
+
+    #[test]
+    fn a_checkout_says_everything_it_knows() {
+        let mut checkout = Checkout::new(IssueNumber::try_from(7).unwrap(), "w").by(&Life {
+            pid: 5,
+            host: "h".to_owned(),
+            incarnation: "b:5:1".to_owned(),
+            tmux: None,
+        });
+        checkout.ttl = Some(Duration::from_secs(2));
+        checkout.once = true;
+        let expected = "POPPO.CHECKOUT p 7 w PID 5 HOST h INCARNATION b:5:1 TTL 2000 ONCE";
+        assert_eq!(words(&checkout.command("p")).join(" "), expected);
+    }
+
+    #[test]
+    fn metadata_comes_last() {
+        let mut checkin = Checkin::new(IssueNumber::try_from(7).unwrap(), "w", Outcome::Error);
+        checkin.metadata = vec![("TOKEN".to_owned(), "x".to_owned())];
+        checkin.reason = Some("why not".to_owned());
+        checkin.token = Some(Token::try_from(9).unwrap());
+        let expected = "POPPO.CHECKIN p 7 w STATUS error TOKEN 9 REASON why not META TOKEN x";
+        assert_eq!(words(&checkin.command("p")).join(" "), expected);
+    }
+}

@@ -1,0 +1,60 @@
+//! The two things done to URLs here: hiding the password before one is shown, and writing the one of a socket.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// The URL with the password replaced by `***`, for messages and logs.
+#[must_use]
+pub fn redacted(url: &str) -> String {
+    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
+    let mut shown = redact_authority(base);
+    if let Some(query) = query {
+        let parts: Vec<&str> =
+            query.split('&').map(|part| if part.starts_with("pass=") { "pass=***" } else { part }).collect();
+        shown.push('?');
+        shown.push_str(&parts.join("&"));
+    }
+    shown
+}
+
+/// `scheme://user:secret@host` with the secret hidden. The last `@` ends the secret, so that one within it shows nothing.
+fn redact_authority(base: &str) -> String {
+    let Some((scheme, rest)) = base.split_once("://") else { return base.to_owned() };
+    let Some((login, place)) = rest.rsplit_once('@') else { return base.to_owned() };
+    let user = login.split_once(':').map_or(login, |(user, _)| user);
+    if login.contains(':') { format!("{scheme}://{user}:***@{place}") } else { base.to_owned() }
+}
+
+/// The URL of a unix socket, with what a URL cannot hold percent-encoded.
+#[must_use]
+pub fn unix_url(socket: &Path) -> String {
+    let mut url = String::from("unix://");
+    for byte in socket.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'~' => url.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
+            // Writing to a String cannot fail.
+            byte => drop(write!(url, "%{byte:02X}")),
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_hidden() {
+        assert_eq!(redacted("redis://u:p@ss@h:1/2"), "redis://u:***@h:1/2");
+        assert_eq!(redacted("redis://:secret@h"), "redis://:***@h");
+        assert_eq!(redacted("unix:///a/b.sock?db=1&pass=x&user=u"), "unix:///a/b.sock?db=1&pass=***&user=u");
+        assert_eq!(redacted("redis://h:1"), "redis://h:1");
+        assert_eq!(redacted("nonsense"), "nonsense");
+    }
+
+    #[test]
+    fn a_socket_with_a_blank_in_its_path_has_a_url() {
+        assert_eq!(unix_url(Path::new("/my work/a%b.sock")), "unix:///my%20work/a%25b.sock");
+    }
+}
