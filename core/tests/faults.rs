@@ -1,0 +1,83 @@
+//! A panic at any change inside any command leaves nothing half-changed. Needs the feature `fault-injection`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod model;
+
+use poppo_core::{Now, Project, arm_fault, disarm_fault};
+
+use model::histories::{Action, History, Targets, check, history, quietly};
+use model::views::{bytes, compare, load, look};
+use model::{Answer, Command, Model, apply};
+
+/// Runs a command, once for each change in it with a panic there, at last without one.
+fn write(project: &mut Project, now: Now, command: &Command) -> Result<Answer, poppo_core::Refusal> {
+    let (before, seen) = (bytes(project), look(project, now, 10));
+    let mut unharmed = project.clone();
+    let expected = apply(&mut unharmed, now, command);
+    let after = bytes(&unharmed);
+    for nth in 1.. {
+        arm_fault(nth);
+        let outcome = quietly(|| apply(project, now, command));
+        let armed = disarm_fault();
+        match outcome {
+            Err(words) => {
+                assert!(words.contains("injected fault"), "{words}");
+                assert!(expected.as_ref().is_ok_and(Answer::changed), "what changes nothing reaches no change");
+                assert!(project.roll_back(), "there was something to take back");
+                assert_eq!(bytes(project), before, "after a panic at change {nth}");
+                assert_eq!(look(project, now, 10), seen, "after a panic at change {nth}");
+                assert!(!project.roll_back(), "it was taken back");
+            }
+            Ok(answer) => {
+                assert!(armed, "a fault was swallowed");
+                assert_eq!(
+                    nth > 1,
+                    answer.as_ref().is_ok_and(Answer::changed),
+                    "each change can fail, and nothing else"
+                );
+                assert_eq!(answer, expected, "after {nth} panics the command does what it would have done");
+                assert_eq!(bytes(project), after);
+                break;
+            }
+        }
+    }
+    assert!(!project.roll_back(), "a command that ended has nothing to take back");
+    assert_eq!(bytes(project), after);
+    expected
+}
+
+#[test]
+fn a_command_that_panics_is_taken_back_as_if_it_had_never_been() {
+    let panics = std::cell::Cell::new(0u32);
+    check(250, history(50), |History { wide, begin, steps }, log| {
+        let (mut model, mut project, mut at) = (Model::new(begin), Project::new(begin), begin);
+        let mut tokens = Vec::new();
+        for step in &steps {
+            at = step.time(at, &model.moments());
+            let now = Now { at, judge: step.judge() };
+            match step.action(wide, &Targets::of(&model, now, &tokens)) {
+                Action::Reload => project = load(&bytes(&project)).unwrap(),
+                Action::Write(commands) => {
+                    for command in commands {
+                        log.push(format!("{} {:?} {command:?}", at.micros(), now.judge));
+                        let answer = write(&mut project, now, &command);
+                        assert_eq!(answer, model.apply(now, &command));
+                        panics.set(panics.get() + u32::from(answer.is_ok()));
+                        if let Ok(Answer::Leased(lease)) = answer {
+                            tokens.push(lease.token);
+                        }
+                    }
+                }
+            }
+            compare(&project, &model, now, 10);
+        }
+    });
+    assert!(panics.get() > 0);
+}

@@ -1,0 +1,251 @@
+//! What can be seen of a project, as values of their own, and the comparison of everything that can be seen.
+
+use poppo_core::{
+    Durations, EndedBy, Holder, Instant, IssueNumber, Millis, Name, Now, Orphan, OrphanReason, Page, Pid, Process,
+    Project, Record, Setting, Status, Token,
+};
+
+use super::Model;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IssueView {
+    pub(crate) issue: IssueNumber,
+    pub(crate) status: Status,
+    pub(crate) token: Token,
+    pub(crate) process: String,
+    pub(crate) pid: Option<Pid>,
+    pub(crate) host: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) title: Option<String>,
+    pub(crate) started: Instant,
+    pub(crate) completed: Option<Instant>,
+    pub(crate) run: RunView,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RunView {
+    Held(HolderView),
+    Ended { at: Instant, by: EndedBy, reason: Option<String>, result: Option<String>, metadata: Vec<(String, String)> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HolderView {
+    pub(crate) incarnation: Option<String>,
+    pub(crate) tmux: Option<String>,
+    pub(crate) last_seen: Instant,
+    pub(crate) ttl: Millis,
+    pub(crate) progress: Option<(String, Instant)>,
+    pub(crate) orphan: Option<(OrphanReason, Instant)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProcessView {
+    pub(crate) process: String,
+    pub(crate) pid: Option<Pid>,
+    pub(crate) host: Option<String>,
+    pub(crate) issues: usize,
+    pub(crate) holder: HolderView,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrphanView {
+    pub(crate) issue: IssueNumber,
+    pub(crate) token: Token,
+    pub(crate) process: String,
+    pub(crate) pid: Option<Pid>,
+    pub(crate) host: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) reason: OrphanReason,
+    pub(crate) since: Instant,
+    pub(crate) last_seen: Instant,
+}
+
+fn owned(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
+impl From<Holder<'_>> for HolderView {
+    fn from(holder: Holder<'_>) -> Self {
+        Self {
+            incarnation: owned(holder.incarnation),
+            tmux: owned(holder.tmux),
+            last_seen: holder.last_seen,
+            ttl: holder.ttl,
+            progress: holder.progress.map(|(text, at)| (text.to_owned(), at)),
+            orphan: holder.orphan,
+        }
+    }
+}
+
+impl From<Record<'_>> for IssueView {
+    fn from(record: Record<'_>) -> Self {
+        let run = match record.run {
+            poppo_core::RunView::Held(holder) => RunView::Held(holder.into()),
+            poppo_core::RunView::Ended { at, by, reason, result, metadata } => {
+                assert_eq!(metadata.len(), metadata.iter().count());
+                assert_eq!(metadata.is_empty(), metadata.iter().next().is_none());
+                let metadata = metadata.iter().map(|(field, value)| (field.to_owned(), value.to_owned())).collect();
+                RunView::Ended { at, by, reason: owned(reason), result: owned(result), metadata }
+            }
+        };
+        Self {
+            issue: record.issue,
+            status: record.status,
+            token: record.token,
+            process: record.process.to_owned(),
+            pid: record.pid,
+            host: owned(record.host),
+            kind: owned(record.kind),
+            title: owned(record.title),
+            started: record.started,
+            completed: record.completed,
+            run,
+        }
+    }
+}
+
+impl From<Process<'_>> for ProcessView {
+    fn from(process: Process<'_>) -> Self {
+        Self {
+            process: process.process.to_owned(),
+            pid: process.pid,
+            host: owned(process.host),
+            issues: process.issues,
+            holder: process.holder.into(),
+        }
+    }
+}
+
+impl From<Orphan<'_>> for OrphanView {
+    fn from(orphan: Orphan<'_>) -> Self {
+        Self {
+            issue: orphan.issue,
+            token: orphan.token,
+            process: orphan.process.to_owned(),
+            pid: orphan.pid,
+            host: owned(orphan.host),
+            kind: owned(orphan.kind),
+            reason: orphan.reason,
+            since: orphan.since,
+            last_seen: orphan.last_seen,
+        }
+    }
+}
+
+/// The bytes of a project.
+pub(crate) fn bytes(project: &Project) -> Vec<Vec<u8>> {
+    project.pieces().collect()
+}
+
+/// A project from its bytes.
+pub(crate) fn load(pieces: &[Vec<u8>]) -> Result<Project, poppo_core::Corrupt> {
+    let (head, rest) = pieces.split_first().expect("a project has a head");
+    let mut project = Project::load(head)?;
+    for piece in rest {
+        project.load_next(piece)?;
+    }
+    Ok(project)
+}
+
+/// Follows a list's cursors from 0 to the end.
+pub(crate) fn walk<T>(count: usize, mut page: impl FnMut(u64) -> Page<T>) -> Vec<T> {
+    let mut rows = Vec::new();
+    let mut cursor = 0;
+    loop {
+        let page = page(cursor);
+        assert!(page.rows.len() <= count, "COUNT is how many rows a call answers at most");
+        rows.extend(page.rows);
+        let Some(next) = page.next else { return rows };
+        assert!(next > cursor, "a cursor goes on");
+        cursor = next;
+    }
+}
+
+/// Everything that can be seen of a project, without a second opinion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sight {
+    pub(crate) issues: Vec<IssueView>,
+    pub(crate) processes: Vec<ProcessView>,
+    pub(crate) orphans: Vec<OrphanView>,
+    pub(crate) stats: poppo_core::Stats,
+    pub(crate) settings: poppo_core::Settings,
+}
+
+/// Looks at everything, each thing in as many ways as there are.
+pub(crate) fn look(project: &Project, now: Now, count: usize) -> Sight {
+    let issues: Vec<IssueView> =
+        walk(count, |cursor| project.list(now, None, cursor, count)).into_iter().map(IssueView::from).collect();
+    for view in &issues {
+        let got = project.get(now, view.issue).map(IssueView::from);
+        assert_eq!(got.as_ref(), Some(view), "GET and LIST agree");
+    }
+    for status in Status::ALL {
+        let listed: Vec<_> = walk(count, |cursor| project.list(now, Some(*status), cursor, count))
+            .into_iter()
+            .map(|record| record.issue)
+            .collect();
+        let expected: Vec<_> = issues.iter().filter(|view| view.status == *status).map(|view| view.issue).collect();
+        assert_eq!(listed, expected, "LIST STATUS is a filter of LIST");
+    }
+    let processes: Vec<ProcessView> =
+        walk(count, |cursor| project.list_processes(now, cursor, count)).into_iter().map(ProcessView::from).collect();
+    let orphans: Vec<OrphanView> = project.orphans(now, None).map(OrphanView::from).collect();
+    assert_eq!(project.orphan_count(now), orphans.len() as u64, "orphans are counted as they are listed");
+    let mut hosts: Vec<_> = processes.iter().filter_map(|process| process.host.clone()).collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts.push("nowhere".to_owned());
+    for host in hosts {
+        let there: Vec<OrphanView> =
+            project.orphans(now, Some(Name::parse(host.as_bytes()).expect("a name"))).map(OrphanView::from).collect();
+        let expected: Vec<_> = orphans.iter().filter(|orphan| orphan.host.as_deref() == Some(&host)).cloned().collect();
+        assert_eq!(there, expected, "ORPHANS HOST is a filter of ORPHANS");
+    }
+    let stats = project.stats(now);
+    assert!(issues.iter().all(|view| Some(view.token) <= stats.last_token), "no token is above the last one");
+    let held: usize = processes.iter().map(|process| process.issues).sum();
+    assert_eq!(held as u64, stats.issues[Status::Processing as usize], "what is held has one holder");
+    assert_eq!(project.issue_count(), issues.len());
+    assert_eq!(project.leases(), stats.issues[Status::Processing as usize]);
+    assert!(project.memory() > 0);
+    let _ = project.free_effort();
+    Sight { issues, processes, orphans, stats, settings: project.settings().clone() }
+}
+
+/// The project is what the model says, in everything that can be seen.
+pub(crate) fn compare(project: &Project, model: &Model, now: Now, count: usize) {
+    let seen = look(project, now, count);
+    assert_eq!(seen.issues, model.list(now), "LIST");
+    assert_eq!(seen.processes, model.list_processes(now), "LIST PROCESSES");
+    assert_eq!(seen.orphans, model.orphans(now), "ORPHANS");
+    for setting in Setting::ALL {
+        assert_eq!(seen.settings.get(*setting), model.setting(*setting), "CONFIG GET {}", setting.name());
+    }
+    let stats = seen.stats;
+    assert_eq!(stats.created, model.created);
+    assert_eq!(stats.last_token, model.last_token);
+    for status in Status::ALL {
+        let count = seen.issues.iter().filter(|issue| issue.status == *status).count();
+        assert_eq!(stats.issues[*status as usize], count as u64, "STATS counts {status}");
+    }
+    assert_eq!(stats.processes, model.current_lives(), "STATS counts names, however many lives they had");
+    assert_eq!(stats.orphans, seen.orphans.len() as u64);
+    assert_eq!(stats.totals, model.totals);
+    compare_durations("hold", stats.hold, &model.hold);
+    compare_durations("detection", stats.detection, &model.detection);
+}
+
+fn compare_durations(what: &str, seen: Durations, expected: &[u64]) {
+    assert_eq!(seen.count, expected.len() as u64, "{what}");
+    let mut sorted = expected.to_vec();
+    sorted.sort_unstable();
+    let sum: u64 = sorted.iter().sum();
+    let mean = if sorted.is_empty() { 0 } else { sum / seen.count };
+    assert!((mean..=mean + 1).contains(&seen.mean.0), "{what}: mean {} is not {mean}", seen.mean.0);
+    for (share, Millis(seen)) in [(50, seen.p50), (99, seen.p99)] {
+        let rank = (sorted.len() * share).div_ceil(100);
+        let exact = rank.checked_sub(1).map_or(0, |index| sorted[index]);
+        let off = seen.abs_diff(exact);
+        assert!(off * 8 <= exact.max(seen), "{what}: p{share} {seen} is too far from {exact}");
+    }
+}

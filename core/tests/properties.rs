@@ -1,0 +1,623 @@
+//! Random histories of all commands, compared with a naive model after each step.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod model;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use poppo_core::{
+    Checkin, Checkout, Effect, Instant, IssueNumber, Liveness, MAX_INTEGER, Millis, Name, Now, OrphanReason, Outcome,
+    Page, Pid, Project, Refusal, Repair, RepairOutcome, Setting, Stale, Status, Text, Token,
+};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use model::histories::{Action, History, Step, Targets, check, history, name, step};
+use model::views::{OrphanView, bytes, compare, load, look};
+use model::{Answer, Command, Model, apply};
+
+/// Hands a command to project, model and replica, and compares what all of them make of it.
+struct Trial {
+    model: Model,
+    project: Project,
+    replica: Project,
+    pieces: Vec<Vec<u8>>,
+    tokens: Vec<Token>,
+    /// How often what happened, by a word for it.
+    met: BTreeMap<String, u32>,
+}
+
+impl Trial {
+    fn new(at: Instant) -> Self {
+        let project = Project::new(at);
+        let pieces = bytes(&project);
+        let (model, replica) = (Model::new(at), Project::new(at));
+        Self { model, project, replica, pieces, tokens: Vec::new(), met: BTreeMap::new() }
+    }
+
+    fn meet(&mut self, command: &Command, answer: &Result<Answer, Refusal>) {
+        let command = format!("{command:?}");
+        let command = command.split('(').next().unwrap();
+        let what = match answer {
+            Err(Refusal::Stale { because: Stale::Ended { by, .. }, .. }) => format!("STALE by {by}"),
+            Err(refusal) => refusal.code().to_owned(),
+            Ok(Answer::Leased(lease)) => if lease.renewed { "again" } else { "granted" }.to_owned(),
+            Ok(Answer::Believed(orphans, _)) if *orphans > 0 => "orphans".to_owned(),
+            Ok(answer) => if answer.changed() { "changed" } else { "unchanged" }.to_owned(),
+        };
+        *self.met.entry(format!("{command} {what}")).or_default() += 1;
+    }
+
+    fn write(&mut self, now: Now, command: &Command) {
+        let expected = self.model.apply(now, command);
+        let answer = apply(&mut self.project, now, command);
+        assert_eq!(answer, expected, "the answer (left) is not the model's (right)");
+        self.meet(command, &answer);
+        let pieces = bytes(&self.project);
+        if answer.as_ref().is_ok_and(Answer::changed) {
+            let replayed = apply(&mut self.replica, Now::replay(now.at), command);
+            assert!(replayed.is_ok(), "a replica refused what its primary granted: {replayed:?}");
+            assert_eq!(bytes(&self.replica), pieces, "the replica's bytes (left) are not the primary's (right)");
+        } else {
+            assert_eq!(pieces, self.pieces, "what changed nothing changed the bytes");
+        }
+        self.pieces = pieces;
+        if let Ok(Answer::Leased(lease)) = answer
+            && !lease.renewed
+        {
+            assert!(self.tokens.last().is_none_or(|last| *last < lease.token), "tokens rise");
+            self.tokens.push(lease.token);
+        }
+    }
+
+    /// The server restarts.
+    fn reload(&mut self, now: Now) {
+        let loaded = load(&self.pieces).expect("what was written can be read");
+        assert_eq!(bytes(&loaded), self.pieces, "what was read is written as it was");
+        assert_eq!(look(&loaded, now, 100), look(&self.project, now, 100));
+        self.project = loaded;
+    }
+}
+
+#[test]
+fn every_answer_is_the_naive_models() {
+    let met: RefCell<BTreeMap<String, u32>> = RefCell::default();
+    check(2_500, history(120), |History { wide, begin, steps }, log| {
+        let mut trial = Trial::new(begin);
+        let mut at = begin;
+        for step in &steps {
+            at = step.time(at, &trial.model.moments());
+            let now = Now { at, judge: step.judge() };
+            let targets = Targets::of(&trial.model, now, &trial.tokens);
+            match step.action(wide, &targets) {
+                Action::Reload => {
+                    log.push(format!("{} reload", at.micros()));
+                    trial.reload(now);
+                }
+                Action::Write(commands) => {
+                    for command in commands {
+                        log.push(format!("{} {:?} {command:?}", at.micros(), now.judge));
+                        trial.write(now, &command);
+                    }
+                }
+            }
+            // Many names make looking at everything slow; what differs once still differs a few steps later.
+            if !wide || step.args[9] % 4 == 0 {
+                compare(&trial.project, &trial.model, now, usize::from(step.args[10]) % 9 + 1);
+            }
+            // And as somebody sees it who looks when the next deadline passes.
+            if let Some(moment) = targets.moments.get(usize::from(step.tick.1) % targets.moments.len().max(1)) {
+                let then = Now::primary(*moment);
+                let seen: Vec<_> = trial.project.orphans(then, None).map(OrphanView::from).collect();
+                assert_eq!(seen, trial.model.orphans(then), "ORPHANS at {}", moment.micros());
+            }
+        }
+        let now = Now::primary(at);
+        compare(&trial.project, &trial.model, now, 3);
+        trial.reload(now);
+        let totals = trial.model.totals;
+        for reason in OrphanReason::ALL {
+            let repairs = u32::try_from(totals.repairs[*reason as usize]).unwrap();
+            trial.met.insert(format!("repaired {reason}"), repairs);
+        }
+        trial.met.insert("taken over".to_owned(), u32::try_from(totals.takeovers).unwrap());
+        trial.met.insert("dropped lives".to_owned(), trial.model.dropped.0);
+        trial.met.insert("dropped issues".to_owned(), trial.model.dropped.1);
+        trial.met.insert("dropped as many as one write may".to_owned(), trial.model.dropped.2);
+        for (what, times) in trial.met {
+            *met.borrow_mut().entry(what).or_default() += times;
+        }
+    });
+    // What never happened was not tested.
+    let met = met.into_inner();
+    for what in EVERYTHING {
+        assert!(met.get(what).is_some_and(|times| *times > 10), "{what} hardly ever happened: {met:#?}");
+    }
+}
+
+const EVERYTHING: [&str; 43] = [
+    "Checkin HELD",
+    "Checkin NOTHELD",
+    "Checkin STALE",
+    "Checkin STALE by checkin",
+    "Checkin STALE by evict",
+    "Checkin STALE by repair",
+    "Checkin changed",
+    "Checkin unchanged",
+    "Checkout DONE",
+    "Checkout HELD",
+    "Checkout INUSE",
+    "Checkout again",
+    "Checkout granted",
+    "Configure changed",
+    "Evict NOTHELD",
+    "Evict STALE",
+    "Evict STALE by checkin",
+    "Evict STALE by repair",
+    "Evict changed",
+    "Evict unchanged",
+    "Forget HELD",
+    "Forget changed",
+    "Forget unchanged",
+    "Heartbeat NOPROC",
+    "Heartbeat changed",
+    "Liveness changed",
+    "Liveness orphans",
+    "Liveness unchanged",
+    "Repair ALIVE",
+    "Repair NOTHELD",
+    "Repair STALE",
+    "Repair STALE by checkin",
+    "Repair STALE by evict",
+    "Repair STALE by repair",
+    "Repair changed",
+    "Repair unchanged",
+    "dropped as many as one write may",
+    "dropped issues",
+    "dropped lives",
+    "repaired dead",
+    "repaired expired",
+    "repaired replaced",
+    "taken over",
+];
+
+/// The project at the end of a history.
+fn project_after(History { wide, begin, steps }: &History) -> (Project, Now) {
+    let mut model = Model::new(*begin);
+    let mut project = Project::new(*begin);
+    let mut at = *begin;
+    let mut tokens = Vec::new();
+    for step in steps {
+        at = step.time(at, &model.moments());
+        let now = Now::primary(at);
+        if let Action::Write(commands) = step.action(*wide, &Targets::of(&model, now, &tokens)) {
+            for command in commands {
+                let _ = model.apply(now, &command);
+                if let Ok(Answer::Leased(lease)) = apply(&mut project, now, &command) {
+                    tokens.push(lease.token);
+                }
+            }
+        }
+    }
+    (project, Now::primary(at))
+}
+
+/// One change of a project's bytes.
+#[derive(Debug, Clone)]
+enum Damage {
+    Flip(Index, Index, u8),
+    Set(Index, Index, u8),
+    Add(Index, Index, u8),
+    Insert(Index, Index, u8),
+    Remove(Index, Index),
+    Cut(Index, Index),
+    Copy(Index, Index, Index, u8),
+    SwapPieces(Index, Index),
+    RepeatPiece(Index),
+    DropPiece(Index),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let spot = || (any::<Index>(), any::<Index>());
+    prop_oneof![
+        6 => (spot(), 0..8u8).prop_map(|((piece, at), bit)| Damage::Flip(piece, at, bit)),
+        6 => (spot(), any::<u8>()).prop_map(|((piece, at), byte)| Damage::Set(piece, at, byte)),
+        6 => (spot(), prop_oneof![Just(1u8), Just(255)]).prop_map(|((piece, at), by)| Damage::Add(piece, at, by)),
+        2 => (spot(), any::<u8>()).prop_map(|((piece, at), byte)| Damage::Insert(piece, at, byte)),
+        2 => spot().prop_map(|(piece, at)| Damage::Remove(piece, at)),
+        1 => spot().prop_map(|(piece, at)| Damage::Cut(piece, at)),
+        2 => (spot(), any::<Index>(), 1..24u8).prop_map(|((piece, from), to, n)| Damage::Copy(piece, from, to, n)),
+        1 => spot().prop_map(|(a, b)| Damage::SwapPieces(a, b)),
+        1 => any::<Index>().prop_map(Damage::RepeatPiece),
+        1 => any::<Index>().prop_map(Damage::DropPiece),
+    ]
+}
+
+impl Damage {
+    fn hurt(&self, pieces: &mut Vec<Vec<u8>>) {
+        let all = pieces.len();
+        if all == 0 {
+            return;
+        }
+        match self {
+            Self::SwapPieces(a, b) => pieces.swap(a.index(all), b.index(all)),
+            Self::RepeatPiece(piece) => pieces.push(pieces[piece.index(all)].clone()),
+            Self::DropPiece(piece) => drop(pieces.remove(piece.index(all))),
+            Self::Flip(piece, at, _)
+            | Self::Set(piece, at, _)
+            | Self::Add(piece, at, _)
+            | Self::Insert(piece, at, _)
+            | Self::Remove(piece, at)
+            | Self::Cut(piece, at)
+            | Self::Copy(piece, at, ..) => {
+                let piece = &mut pieces[piece.index(all)];
+                if piece.is_empty() {
+                    return;
+                }
+                let length = piece.len();
+                let at = at.index(length);
+                match self {
+                    Self::Flip(_, _, bit) => piece[at] ^= 1 << bit,
+                    Self::Set(_, _, byte) => piece[at] = *byte,
+                    Self::Add(_, _, by) => piece[at] = piece[at].wrapping_add(*by),
+                    Self::Insert(_, _, byte) => piece.insert(at, *byte),
+                    Self::Remove(..) => drop(piece.remove(at)),
+                    Self::Cut(..) => piece.truncate(at),
+                    Self::Copy(_, _, to, bytes) => {
+                        let to = to.index(length);
+                        let bytes = usize::from(*bytes).min(length - at.max(to));
+                        piece.copy_within(at..at + bytes, to);
+                    }
+                    _ => unreachable!("matched above"),
+                }
+            }
+        }
+    }
+}
+
+/// Everything that loads is a project like any other.
+fn use_it(mut project: Project, mut now: Now, wide: bool, steps: &[Step]) {
+    for at in [Instant::EPOCH, now.at, Instant::from_micros(MAX_INTEGER)] {
+        look(&project, Now::primary(at), 3);
+    }
+    for step in steps {
+        now.at = step.time(now.at, &[]);
+        // Sometimes the clock is out of its mind.
+        if step.judge.1 < 10 {
+            now.at = [Instant::EPOCH, Instant::from_micros(u64::MAX)][usize::from(step.judge.1 % 2)];
+        }
+        if let Action::Write(commands) = step.action(wide, &Targets::of_project(&project, now)) {
+            for command in commands {
+                let before = bytes(&project);
+                let changed = apply(&mut project, now, &command).is_ok_and(|answer| answer.changed());
+                assert!(changed || bytes(&project) == before, "a refusal changes nothing");
+            }
+        }
+    }
+    let pieces = bytes(&project);
+    let loaded = load(&pieces).expect("what was written can be read");
+    assert_eq!(bytes(&loaded), pieces, "what was read is written as it was");
+    assert_eq!(look(&loaded, now, 7), look(&project, now, 7));
+    // Every finished issue is known as such, so that it goes when it is over the limit.
+    for _ in 0..=project.issue_count() / 16 {
+        project.configure(now, &[(Setting::IssuesKept, 1)]);
+    }
+    let finished = project.issue_count() as u64 - project.leases();
+    assert!(finished <= 1, "{finished} finished issues are kept");
+}
+
+#[test]
+fn damaged_bytes_never_panic_and_what_loads_is_whole() {
+    let loaded = std::cell::Cell::new(0u32);
+    let hurts = prop::collection::vec(prop::collection::vec(damage(), 1..4), 25);
+    let strategy = (history(40), hurts, prop::collection::vec(step(), 6));
+    check(300, strategy, |(history, hurts, steps), log| {
+        let (project, now) = project_after(&history);
+        let intact = bytes(&project);
+        for hurt in hurts {
+            let mut pieces = intact.clone();
+            hurt.iter().for_each(|damage| damage.hurt(&mut pieces));
+            log.clear();
+            log.push(format!("{hurt:?} of {intact:?}"));
+            let Some((head, rest)) = pieces.split_first() else { continue };
+            let Ok(mut project) = Project::load(head) else { continue };
+            let mut whole = true;
+            for piece in rest {
+                let before = bytes(&project);
+                if project.load_next(piece).is_err() {
+                    assert_eq!(bytes(&project), before, "nothing of a refused piece is added");
+                    whole = false;
+                }
+            }
+            loaded.set(loaded.get() + u32::from(whole));
+            use_it(project, now, history.wide, &steps);
+        }
+    });
+    assert!(loaded.get() > 100, "only {} damaged projects loaded: the damage is too great to test much", loaded.get());
+}
+
+#[test]
+fn bytes_that_are_no_project_are_refused() {
+    check(2_000, prop::collection::vec(any::<u8>(), 0..200), |mut noise, _| {
+        if noise.first() != Some(&poppo_core::VERSION) {
+            assert!(Project::load(&noise).is_err());
+        }
+        // With the right version and kind, so that more than the first byte is looked at.
+        noise.splice(0..0, [poppo_core::VERSION, 0]);
+        let _ = Project::load(&noise);
+        let mut project = Project::new(Instant::from_micros(7));
+        let before = bytes(&project);
+        for kind in [1, 2] {
+            noise[1] = kind;
+            if project.load_next(&noise).is_err() {
+                assert_eq!(bytes(&project), before);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_version_of_the_encoding_is_looked_at_first() {
+    let pieces = bytes(&Project::new(Instant::from_micros(7)));
+    let mut newer = pieces[0].clone();
+    newer[0] = poppo_core::VERSION + 1;
+    assert!(matches!(Project::load(&newer), Err(poppo_core::Corrupt::Version(2))));
+    assert!(Project::load(&[]).is_err());
+    assert!(Project::load(&pieces[0][..pieces[0].len() - 1]).is_err());
+    let mut longer = pieces[0].clone();
+    longer.push(0);
+    assert!(Project::load(&longer).is_err());
+}
+
+/// Walks a list while others come and go between its pages.
+fn walk_among<T>(
+    project: &mut Project,
+    page: impl Fn(&Project, u64) -> Page<T>,
+    mut meanwhile: impl FnMut(&mut Project),
+) -> Vec<T> {
+    let (mut rows, mut cursor) = (Vec::new(), 0);
+    loop {
+        let Page { next, rows: more } = page(project, cursor);
+        rows.extend(more);
+        meanwhile(project);
+        let Some(next) = next else { return rows };
+        assert!(next > cursor, "a cursor goes on");
+        cursor = next;
+    }
+}
+
+fn number(n: u8) -> IssueNumber {
+    IssueNumber::try_from(u64::from(n)).unwrap()
+}
+
+fn checkin(issue: IssueNumber, process: Name<'_>, outcome: Outcome) -> Checkin<'_> {
+    Checkin { issue, process, outcome, token: None, incarnation: None, result: None, reason: None, metadata: &[] }
+}
+
+#[test]
+fn a_list_shows_what_stays_exactly_once_while_others_come_and_go() {
+    let among = prop::collection::vec((0..40u8, 0..4u8), 0..80);
+    let strategy = (prop::collection::btree_set(0..40u8, 0..30), among, 1..8usize, 0..4usize);
+    check(1_500, strategy, |(stay, mut among, count, at_once), _| {
+        let now = Now::primary(Instant::from_micros(1_000_000));
+        let mut project = Project::new(now.at);
+        // Odd numbers stay, even ones come and go.
+        for n in &stay {
+            let (issue, process) = (number(n * 2 + 1), name("stays"));
+            project.checkout(now, &Checkout::new(issue, process)).unwrap();
+            if n % 3 == 0 {
+                project.checkin(now, &checkin(issue, process, Outcome::Error)).unwrap();
+            }
+        }
+        let mut meanwhile = |project: &mut Project| {
+            for (n, what) in among.split_off(among.len().saturating_sub(at_once)) {
+                let (issue, process) = (number(n * 2 + 2), name("comes"));
+                match what {
+                    0 | 1 => drop(project.checkout(now, &Checkout::new(issue, process))),
+                    2 => drop(project.checkin(now, &checkin(issue, process, Outcome::Error))),
+                    _ => drop(project.forget(now, issue)),
+                }
+            }
+        };
+        meanwhile(&mut project);
+        for status in [None, Some(Status::Processing), Some(Status::Error), Some(Status::Completed)] {
+            let page = |project: &Project, cursor: u64| {
+                let page = project.list(now, status, cursor, count);
+                assert!(page.rows.len() <= count);
+                let until = page.next.unwrap_or(u64::MAX);
+                let looked_at = project.list(now, None, cursor, 100).rows.into_iter();
+                let looked_at = looked_at.filter(|record| record.issue.get() < until).count();
+                assert!(looked_at <= if status.is_some() { count * 10 } else { count });
+                let rows = page.rows.iter().map(|record| (record.issue.get(), record.status)).collect();
+                Page { next: page.next, rows }
+            };
+            let rows = walk_among(&mut project, page, &mut meanwhile);
+            let shown: Vec<u64> = rows.iter().map(|(issue, _)| *issue).collect();
+            assert!(shown.is_sorted_by(|a, b| a < b), "nothing is shown twice: {shown:?}");
+            assert!(rows.iter().all(|(_, shown)| status.is_none_or(|status| *shown == status)));
+            let expected = stay.iter().filter(|n| match status {
+                None => true,
+                Some(Status::Processing) => **n % 3 != 0,
+                Some(Status::Error) => **n % 3 == 0,
+                Some(_) => false,
+            });
+            let expected: Vec<u64> = expected.map(|n| u64::from(n * 2 + 1)).collect();
+            let odd: Vec<u64> = shown.into_iter().filter(|issue| issue % 2 == 1).collect();
+            assert_eq!(odd, expected);
+        }
+    });
+}
+
+#[test]
+fn a_list_of_processes_shows_what_stays_exactly_once_while_others_come_and_go() {
+    let strategy = (prop::collection::vec(any::<bool>(), 0..30), 1..6usize, prop::collection::vec(0..30u8, 0..60));
+    check(1_000, strategy, |(stays, count, mut among), _| {
+        let mut now = Now::primary(Instant::from_micros(1_000_000));
+        let mut project = Project::new(now.at);
+        project.configure(now, &[(Setting::ProcessKept, 1_000)]);
+        let names: Vec<String> =
+            (0..stays.len()).map(|n| format!("{}{n}", if stays[n] { "stays" } else { "goes" })).collect();
+        for (n, process) in names.iter().enumerate() {
+            let (issue, process) = (number(n as u8 + 1), name(process));
+            project.checkout(now, &Checkout::new(issue, process)).unwrap();
+        }
+        let mut newcomers = 0;
+        let meanwhile = |project: &mut Project| {
+            now.at = now.at.plus(Millis(700));
+            let Some(n) = among.pop() else { return };
+            // One goes, which makes room for others to be dropped, and one comes.
+            let process = format!("goes{n}");
+            let _ = project.checkin(now, &checkin(number(n + 1), name(&process), Outcome::Completed));
+            newcomers += 1;
+            let process = format!("comes{newcomers}");
+            let _ = project.checkout(now, &Checkout::new(number(n + 100), name(&process)));
+            let _ = project.checkin(now, &checkin(number(n + 100), name(&process), Outcome::Completed));
+        };
+        let page = |project: &Project, cursor: u64| {
+            let page = project.list_processes(Now::primary(Instant::EPOCH), cursor, count);
+            assert!(page.rows.len() <= count);
+            Page { next: page.next, rows: page.rows.iter().map(|process| process.process.to_owned()).collect() }
+        };
+        let shown: Vec<String> = walk_among(&mut project, page, meanwhile);
+        let distinct: BTreeSet<_> = shown.iter().collect();
+        assert_eq!(distinct.len() as u64, shown.len() as u64, "nothing is shown twice: {shown:?}");
+        let staying: Vec<_> = shown.iter().filter(|process| process.starts_with("stays")).collect();
+        let expected: Vec<_> = names.iter().filter(|process| process.starts_with("stays")).collect();
+        assert_eq!(staying, expected);
+    });
+}
+
+#[test]
+fn forgetting_leaves_no_trace() {
+    let now = Now::primary(Instant::from_micros(1_000_000));
+    let mut project = Project::new(now.at);
+    project.checkout(now, &Checkout::new(number(1), name("w"))).unwrap();
+    project.checkin(now, &checkin(number(1), name("w"), Outcome::Completed)).unwrap();
+    assert_eq!(project.forget(now, number(1)), Ok(Effect::Changed));
+    assert_eq!(project.forget(now, number(1)), Ok(Effect::Unchanged));
+    assert!(project.get(now, number(1)).is_none());
+    let once = Checkout { once: true, ..Checkout::new(number(1), name("w")) };
+    assert!(project.checkout(now, &once).is_ok(), "it was never completed since it was forgotten");
+}
+
+#[test]
+fn a_clock_at_the_end_of_time_uses_up_no_tokens() {
+    let now = Now::primary(Instant::from_micros(u64::MAX));
+    let mut project = Project::new(now.at);
+    let mut last = 0;
+    for (n, now) in [now, now, Now::primary(Instant::from_micros(1_750_327_200_000_000)), now].into_iter().enumerate() {
+        let lease = project.checkout(now, &Checkout::new(number(n as u8 + 1), name("w"))).unwrap();
+        assert!(lease.token.get() > last, "tokens rise");
+        last = lease.token.get();
+        let pieces = bytes(&project);
+        assert_eq!(bytes(&load(&pieces).expect("what was written can be read")), pieces);
+    }
+}
+
+#[test]
+fn a_cursor_behind_the_end_lists_nothing() {
+    let now = Now::primary(Instant::from_micros(1_000_000));
+    let mut project = Project::new(now.at);
+    project.checkout(now, &Checkout::new(number(1), name("w"))).unwrap();
+    for cursor in [2, MAX_INTEGER, MAX_INTEGER + 1, u64::MAX] {
+        assert_eq!(project.list(now, None, cursor, 10), Page { next: None, rows: Vec::new() });
+        assert_eq!(project.list_processes(now, cursor, 10), Page { next: None, rows: Vec::new() });
+    }
+}
+
+#[test]
+fn a_check_in_may_be_repeated_although_the_clock_stepped_back_and_few_issues_are_kept() {
+    let later = Now::primary(Instant::from_micros(864_000_000_000));
+    let earlier = Now::primary(Instant::from_micros(1_000_000));
+    let mut project = Project::new(later.at);
+    project.configure(later, &[(Setting::IssuesKept, 1)]);
+    for (now, n) in [(later, 1), (earlier, 2)] {
+        let token = project.checkout(now, &Checkout::new(number(n), name("w"))).unwrap().token;
+        let done = Checkin { token: Some(token), ..checkin(number(n), name("w"), Outcome::Completed) };
+        assert_eq!(project.checkin(now, &done), Ok(Effect::Changed));
+        assert_eq!(project.checkin(now, &done), Ok(Effect::Unchanged));
+    }
+    assert!(project.get(earlier, number(1)).is_none(), "one is kept, the one that ended last");
+}
+
+#[test]
+fn what_a_primary_decided_is_applied_without_judgement() {
+    let now = Now::primary(Instant::from_micros(1_000_000));
+    let replay = Now::replay(now.at);
+    let (host, pid) = (name("h1"), Pid::try_from(7).unwrap());
+    let mut project = Project::new(now.at);
+    let first = Checkout { host: Some(host), pid: Some(pid), ..Checkout::new(number(1), name("w")) };
+    let token = project.checkout(now, &first).unwrap().token;
+    // The holder beats and is attested, and yet this server does not ask again.
+    let word = Liveness { process: name("w"), alive: true, host, pid, incarnation: None };
+    assert_eq!(project.liveness(now, &word), (0, Effect::Changed));
+    let repair = Repair { issue: number(1), token, outcome: RepairOutcome::Error, reason: None };
+    assert!(matches!(project.clone().repair(now, &repair), Err(Refusal::Alive { .. })));
+    assert_eq!(project.clone().repair(replay, &repair), Ok((Outcome::Error, Effect::Changed)));
+    let takeover = Checkout { takeover: true, ..Checkout::new(number(1), name("v")) };
+    assert!(matches!(project.clone().checkout(now, &takeover), Err(Refusal::Held { .. })));
+    assert!(project.clone().checkout(replay, &takeover).is_ok());
+    let newer = Checkout { incarnation: Some(name("x")), ..Checkout::new(number(2), name("w")) };
+    assert!(matches!(project.clone().checkout(now, &newer), Err(Refusal::InUse { .. })));
+    assert!(project.clone().checkout(replay, &newer).is_ok());
+}
+
+#[test]
+fn a_large_project_comes_in_pieces_that_fit_only_in_their_order() {
+    let now = Now::primary(Instant::from_micros(1_000_000));
+    let mut project = Project::new(now.at);
+    let long = "x".repeat(poppo_core::MAX_TEXT);
+    let names: Vec<String> = (0..700).map(|n| format!("w{n}")).collect();
+    for (n, process) in names.iter().enumerate() {
+        let issue = IssueNumber::try_from(n as u64 * 3 + 1).unwrap();
+        let process = name(process);
+        let title = (n % 50 == 7).then(|| Text::parse(long.as_bytes()).unwrap());
+        project.checkout(now, &Checkout { title, tmux: title, ..Checkout::new(issue, process) }).unwrap();
+        if n % 2 == 0 {
+            project.checkin(now, &checkin(issue, process, Outcome::Completed)).unwrap();
+        }
+    }
+    let pieces = bytes(&project);
+    assert!(pieces.len() > 6, "{} pieces", pieces.len());
+    assert!(pieces.iter().all(|piece| piece.len() < 3 * poppo_core::MAX_TEXT), "a piece is never large");
+    let mut loaded = Project::load(&pieces[0]).unwrap();
+    for (n, piece) in pieces.iter().enumerate().skip(1) {
+        // Nothing comes twice.
+        for other in &pieces[..n] {
+            assert!(loaded.load_next(other).is_err());
+        }
+        loaded.load_next(piece).unwrap();
+    }
+    assert_eq!(bytes(&loaded), pieces);
+    assert_eq!(look(&loaded, now, 64), look(&project, now, 1_000));
+    // An issue cannot come before its holder, nor before an issue of a lower number.
+    let (early, last) = (Project::load(&pieces[0]).unwrap(), pieces.last().unwrap());
+    assert!(early.clone().load_next(last).is_err());
+    let mut late = early;
+    let is_lives = |piece: &&Vec<u8>| piece[1] == 1;
+    pieces.iter().filter(is_lives).for_each(|piece| late.load_next(piece).unwrap());
+    late.load_next(last).unwrap();
+    assert!(late.load_next(&pieces[pieces.len() - 2]).is_err());
+}
+
+#[test]
+fn no_two_issues_were_the_last_to_end() {
+    let now = Now::primary(Instant::from_micros(1_000_000));
+    let [one, two] = [1, 2].map(|n| {
+        let mut project = Project::new(now.at);
+        project.checkout(now, &Checkout::new(number(n), name("w"))).unwrap();
+        project.checkin(now, &checkin(number(n), name("w"), Outcome::Completed)).unwrap();
+        bytes(&project)
+    });
+    let mut project = load(&one).unwrap();
+    assert!(project.load_next(two.last().unwrap()).is_err(), "both ended first");
+    assert_eq!(bytes(&project), one);
+}

@@ -1,0 +1,158 @@
+//! Random histories of a project: every writing command, granted and refused, from a seed.
+
+use redis::Value;
+
+use crate::{Connection, Random};
+
+/// A source of command lines on one project. Its world is small, so that holders, lives and tokens meet often.
+#[derive(Debug)]
+pub struct History {
+    random: Random,
+    project: String,
+    /// The tokens that were granted, most recent last.
+    tokens: Vec<i64>,
+}
+
+const STATUSES: [&str; 4] = ["completed", "awaiting-response", "error", "cancelled"];
+const TEXTS: [&str; 4] = ["short", "\"two words\"", "ünïcode", "\"\""];
+
+impl History {
+    /// The history of `project` that `seed` tells.
+    pub fn new(project: &str, seed: u64) -> Self {
+        Self { random: Random::new(seed), project: project.to_owned(), tokens: vec![1] }
+    }
+
+    /// Lives through `steps` commands, some of them in transactions and scripts. Refusals are part of life.
+    #[track_caller]
+    pub fn run(&mut self, connection: &mut Connection, steps: usize) {
+        for _ in 0..steps {
+            match self.random.below(20) {
+                0 => {
+                    connection.ok("MULTI");
+                    for _ in 0..=self.random.below(3) {
+                        connection.ok(&self.line());
+                    }
+                    let results = connection.ok("EXEC");
+                    self.learn(&results);
+                }
+                1 => {
+                    let words = crate::transcript::split(&self.line());
+                    let script = "return redis.pcall(unpack(ARGV))";
+                    let mut call: Vec<Vec<u8>> = ["EVAL", script, "1", &self.project].map(Vec::from).to_vec();
+                    call.extend(words);
+                    let result = connection.call(&call);
+                    self.learn(&result);
+                }
+                _ => {
+                    let line = self.line();
+                    let result = connection.cmd(&line);
+                    self.learn(&result);
+                }
+            }
+        }
+    }
+
+    /// Remembers the tokens in an answer, for later commands to use.
+    pub fn learn(&mut self, result: &Value) {
+        match result {
+            // A count is a small number, a token is a time.
+            Value::Int(token) if *token > 1_000_000 => self.tokens.push(*token),
+            Value::Array(results) => results.iter().for_each(|result| self.learn(result)),
+            _ => {}
+        }
+    }
+
+    /// The next command line.
+    pub fn line(&mut self) -> String {
+        let project = self.project.clone();
+        let issue = 1 + self.random.below(25);
+        let (process, pid) = self.process();
+        let host = *self.random.pick(&["a", "b"]);
+        match self.random.below(100) {
+            0..35 => {
+                let candidates = [
+                    format!("HOST {host} PID {pid}"),
+                    format!("TYPE {}", self.random.below(3)),
+                    format!("TITLE {}", self.text()),
+                    format!("TMUX {}", self.text()),
+                    format!("TTL {}", 1000 + self.random.below(2000)),
+                    "ONCE".to_owned(),
+                    "TAKEOVER".to_owned(),
+                ];
+                let options = self.options(&candidates);
+                format!("POPPO.CHECKOUT {project} {issue} {process}{}{options}", self.incarnation())
+            }
+            35..55 => {
+                let status = self.status();
+                let candidates = [
+                    format!("TOKEN {}", self.token()),
+                    format!("REASON {}", self.text()),
+                    "RESULT {\"a\":[1,null]}".to_owned(),
+                ];
+                let options = self.options(&candidates);
+                let metadata = if self.random.one_in(3) { " META a 1 b 2 a 3" } else { "" };
+                format!("POPPO.CHECKIN {project} {issue} {process} STATUS {status}{options}{metadata}")
+            }
+            55..70 => {
+                let candidates = [
+                    format!("TTL {}", 1000 + self.random.below(2000)),
+                    format!("PROGRESS {}", self.text()),
+                    "BRIEF".to_owned(),
+                ];
+                let options = self.options(&candidates);
+                format!("POPPO.HEARTBEAT {project} {process}{}{options}", self.incarnation())
+            }
+            70..80 => {
+                let word = *self.random.pick(&["ALIVE", "DEAD"]);
+                format!("POPPO.LIVENESS {project} {process} {word} HOST {host} PID {pid}{}", self.incarnation())
+            }
+            80..88 => {
+                let status = *self.random.pick(&["error", "awaiting-response"]);
+                format!("POPPO.REPAIR {project} {issue} TOKEN {} STATUS {status} REASON {}", self.token(), self.text())
+            }
+            88..92 => format!("POPPO.EVICT {project} {issue} REASON {}", self.text()),
+            92..96 => format!("POPPO.FORGET {project} {issue}"),
+            96..98 => {
+                let (name, value) = match self.random.below(4) {
+                    0 => ("heartbeat-ttl", 1000 + self.random.below(3000)),
+                    1 => ("issues-kept", self.random.below(20)),
+                    2 => ("process-kept", 1000 + self.random.below(1000)),
+                    _ => ("attest-ttl", 1000 + self.random.below(1000)),
+                };
+                format!("POPPO.CONFIG {project} SET {name} {value}")
+            }
+            // Bad arguments, too.
+            98 => format!("POPPO.CHECKOUT {project} 0 {process}"),
+            _ => format!("POPPO.CHECKIN {project} {issue} {process} STATUS done"),
+        }
+    }
+
+    fn process(&mut self) -> (String, usize) {
+        let number = 1 + self.random.below(6);
+        (format!("w{number}"), number)
+    }
+
+    fn incarnation(&mut self) -> &'static str {
+        self.random.pick::<&str>(&["", "", " INCARNATION i", " INCARNATION j"])
+    }
+
+    fn status(&mut self) -> &'static str {
+        self.random.pick::<&str>(&STATUSES)
+    }
+
+    fn text(&mut self) -> &'static str {
+        self.random.pick::<&str>(&TEXTS)
+    }
+
+    /// A token, most often a recent one.
+    fn token(&mut self) -> i64 {
+        let back = self.random.below(12).min(self.tokens.len() - 1);
+        self.tokens[self.tokens.len() - 1 - back]
+    }
+
+    /// Each of `options` once in three times.
+    fn options(&mut self, options: &[String]) -> String {
+        let chosen = options.iter().filter(|_| self.random.one_in(3));
+        chosen.map(|option| format!(" {option}")).collect()
+    }
+}

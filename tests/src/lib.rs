@@ -1,0 +1,47 @@
+//! The harness of Poppo's integration tests: private servers, plain connections, readable comparisons.
+//!
+//! Here lives what a test needs to *drive* the real thing: [`Server`] starts a redis-server of its own with the
+//! module loaded, [`Connection`] speaks RESP2 or RESP3 to it, [`transcript`] prints and matches answers the way
+//! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed. What the
+//! answers ought to be stands in the tests, one file per concern, and in `docs/commands.md`.
+//!
+//! Two rules keep the tests quick and honest: nobody sleeps for a fixed time ([`wait_until`] waits for a
+//! condition), and every server has its own directory and port, so that all tests run side by side.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test harness a panic is the report"
+)]
+
+pub mod artifacts;
+mod connection;
+pub mod dump;
+mod history;
+mod portrait;
+mod random;
+mod server;
+pub mod transcript;
+
+use std::time::{Duration, Instant};
+
+pub use connection::{Connection, Protocol, Reply};
+pub use history::History;
+pub use portrait::portrait;
+pub use random::{Random, seed};
+pub use server::{Builder, Server};
+
+/// Longer than anything here may take: who waits this long has found a bug.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` holds, looking every few milliseconds; panics with `what` after [`DEADLINE`].
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

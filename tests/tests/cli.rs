@@ -1,0 +1,385 @@
+//! The command `poppo`, as a shell or a script uses it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use poppo_tests::{Reply as _, Server, artifacts, wait_until};
+use serde_json::Value;
+
+/// The command, without whatever the surroundings may have set.
+fn bare(directory: &Path) -> Command {
+    let mut command = Command::new(artifacts::poppo());
+    for name in ["POPPO_URL", "POPPO_PROJECT", "POPPO_PROCESS", "POPPO_ISSUE", "POPPO_TOKEN"] {
+        command.env_remove(name);
+    }
+    command.env("POPPO_MODULE", artifacts::module()).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+/// The command on the project `p` of a server.
+fn poppo(server: &Server, arguments: &[&str]) -> Command {
+    let mut command = bare(server.dir());
+    command.args(["--url", &server.url(), "--project", "p"]).args(arguments);
+    command
+}
+
+#[track_caller]
+fn output(mut command: Command) -> Output {
+    command.output().expect("poppo starts")
+}
+
+/// Runs a command that must succeed with one JSON document.
+#[track_caller]
+fn json(mut command: Command) -> Value {
+    let output = command.arg("--json").output().expect("poppo starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{command:?}: {error} in {text}"))
+}
+
+/// Whether a process runs; a zombie does not.
+fn runs(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| !rest.starts_with('Z')))
+        .unwrap_or(false)
+}
+
+fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+}
+
+/// The words that a command under test wrote to a file, once there are so many.
+fn words(file: &Path, count: usize) -> Vec<String> {
+    let mut words = Vec::new();
+    wait_until("the command has written its file", || {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        words = text.split_whitespace().map(str::to_owned).collect();
+        words.len() >= count && text.ends_with('\n')
+    });
+    words
+}
+
+#[test]
+fn run_checks_the_issue_in_by_the_exit_status_of_its_command() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let good = output(poppo(&server, &["run", "1", "--", "true"]));
+    assert!(good.status.success(), "{good:?}");
+    assert_eq!(connection.ok("POPPO.GET p 1").field("status"), "completed");
+    let bad = output(poppo(&server, &["run", "2", "--", "sh", "-c", "exit 3"]));
+    assert!(!bad.status.success(), "{bad:?}");
+    let record = connection.ok("POPPO.GET p 2");
+    assert_eq!(record.field("status"), "error");
+    assert!(record.field("reason").contains('3'), "{}", record.field("reason"));
+    let none = output(poppo(&server, &["run", "3", "--", "/nowhere/to/be/found"]));
+    assert!(!none.status.success());
+    assert_ne!(connection.ok("POPPO.GET p 3").field("status"), "processing");
+}
+
+#[test]
+fn run_tells_its_command_what_it_works_on() {
+    let server = Server::start();
+    let script = "echo $POPPO_ISSUE $POPPO_TOKEN $POPPO_PROJECT > told";
+    let run = output(poppo(&server, &["run", "7", "--title", "one", "--", "sh", "-c", script]));
+    assert!(run.status.success(), "{run:?}");
+    let record = server.connect().ok("POPPO.GET p 7");
+    let expected = ["7".to_owned(), record.count("token").to_string(), "p".to_owned()];
+    assert_eq!(words(&server.dir().join("told"), 3), expected);
+    assert_eq!(record.field("title"), "one");
+    assert!(record.count("pid") > 0 && !record.field("host").is_empty());
+}
+
+#[test]
+fn run_of_an_issue_that_someone_else_has_exits_75_and_runs_nothing() {
+    let server = Server::start();
+    server.connect().ok("POPPO.CHECKOUT p 1 other");
+    let run = output(poppo(&server, &["run", "1", "--", "sh", "-c", "echo ran > ran"]));
+    assert_eq!(run.status.code(), Some(75), "{run:?}");
+    assert!(String::from_utf8_lossy(&run.stderr).contains("other"), "{run:?}");
+    assert!(!server.dir().join("ran").exists());
+}
+
+#[test]
+fn run_that_loses_its_lease_stops_the_whole_process_group_and_exits_76() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    let script = "sleep 1000 & echo $$ $! > pids; wait";
+    let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).stderr(Stdio::null()).spawn().unwrap();
+    let pids = words(&server.dir().join("pids"), 2);
+    assert!(pids.iter().all(|pid| runs(pid)));
+    connection.ok("POPPO.EVICT p 1");
+    assert_eq!(run.wait().unwrap().code(), Some(76));
+    wait_until("nobody of the group is left", || !pids.iter().any(|pid| runs(pid)));
+    assert_eq!(connection.ok("POPPO.GET p 1").field("endedBy"), "evict");
+}
+
+#[test]
+fn run_beats_while_its_command_works() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    let script = "while [ ! -e stop ]; do sleep 0.05; done";
+    let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).spawn().unwrap();
+    wait_until("it has checked the issue out", || connection.ok("POPPO.STATS p").count("checkouts") == 1);
+    let started = connection.ok("POPPO.GET p 1").field("startTime");
+    // Someone silent from the same moment on shows when a heartbeat would have run out.
+    connection.ok("POPPO.CHECKOUT p 2 silent");
+    wait_until("the silent one is an orphan", || {
+        let orphans = connection.ok("POPPO.ORPHANS p");
+        let issues: Vec<i64> = orphans.rows().iter().map(|row| row.count("issue")).collect();
+        assert!(!issues.contains(&1), "run let its lease run out");
+        issues.contains(&2)
+    });
+    assert!(connection.ok("POPPO.GET p 1").field("lastSeen") > started);
+    std::fs::write(server.dir().join("stop"), "").unwrap();
+    assert!(run.wait().unwrap().success());
+    assert_eq!(connection.ok("POPPO.GET p 1").field("status"), "completed");
+}
+
+#[test]
+fn run_that_is_told_to_stop_checks_in_as_cancelled() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let script = "sleep 1000 & echo $$ $! > pids; wait";
+    let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).stderr(Stdio::null()).spawn().unwrap();
+    let pids = words(&server.dir().join("pids"), 2);
+    signal(&run, "TERM");
+    assert!(!run.wait().unwrap().success());
+    assert_eq!(connection.ok("POPPO.GET p 1").field("status"), "cancelled");
+    wait_until("nobody of the group is left", || !pids.iter().any(|pid| runs(pid)));
+}
+
+#[test]
+fn without_a_server_the_message_says_where_it_looked() {
+    let directory = tempfile::tempdir().unwrap();
+    let closed = Server::plain().start();
+    let url = closed.url();
+    drop(closed);
+    let mut named = bare(directory.path());
+    named.args(["--url", &url, "list"]);
+    let named = output(named);
+    assert_eq!(named.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&named.stderr).into_owned();
+    assert!(text.contains(url.trim_start_matches("redis://")), "{text}");
+
+    // A Redis of the host's own may listen where it looks last; then the search ends there.
+    if std::net::TcpStream::connect("127.0.0.1:6379").is_err() {
+        let mut unnamed = bare(directory.path());
+        unnamed.arg("list");
+        let text = String::from_utf8_lossy(&output(unnamed).stderr).into_owned();
+        assert!(text.contains(".poppo") && text.contains("127.0.0.1:6379"), "{text}");
+    }
+}
+
+#[test]
+fn a_server_without_the_module_is_recognised() {
+    let server = Server::plain().start();
+    let list = output(poppo(&server, &["list"]));
+    assert_eq!(list.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&list.stderr).into_owned();
+    assert!(text.contains("module"), "{text}");
+}
+
+/// Starts `poppo up` in a directory and waits until commands there find it.
+fn up(directory: &Path) -> Child {
+    let mut command = bare(directory);
+    let mut child = command.arg("up").stdout(Stdio::null()).spawn().unwrap();
+    wait_until("`poppo up` answers", || {
+        assert!(child.try_wait().unwrap().is_none(), "`poppo up` ended");
+        let mut list = bare(directory);
+        // Only what runs here counts, not a Redis of the host's own.
+        directory.join(".poppo/url").exists() && output_of(list.arg("list")).status.success()
+    });
+    child
+}
+
+fn output_of(command: &mut Command) -> Output {
+    command.output().expect("poppo starts")
+}
+
+#[test]
+fn up_stops_cleanly_when_told_to_and_started_again_has_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let on_p = |arguments: &[&str]| {
+        let mut command = bare(directory.path());
+        command.args(["--project", "p"]).args(arguments);
+        command
+    };
+    let mut first = up(directory.path());
+    let token = json(on_p(&["checkout", "1", "--process", "w1"]))["token"].clone();
+    json(on_p(&["checkout", "2", "--process", "w1"]));
+    json(on_p(&["checkin", "2", "--process", "w1", "--status", "completed"]));
+    signal(&first, "TERM");
+    assert!(first.wait().unwrap().success());
+    assert!(!output(on_p(&["list"])).status.success() || std::net::TcpStream::connect("127.0.0.1:6379").is_ok());
+
+    let mut second = up(directory.path());
+    let record = json(on_p(&["get", "1"]));
+    assert_eq!((&record["token"], &record["status"]), (&token, &Value::from("processing")));
+    assert_eq!(json(on_p(&["get", "2"]))["status"], "completed");
+    // Killed, it leaves nothing that a third would stumble over.
+    second.kill().unwrap();
+    second.wait().unwrap();
+    let mut third = up(directory.path());
+    assert_eq!(json(on_p(&["get", "1"]))["token"], token);
+    signal(&third, "INT");
+    assert!(third.wait().unwrap().success());
+}
+
+#[test]
+fn only_one_up_runs_in_a_folder() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = up(directory.path());
+    let mut second = bare(directory.path());
+    let second = output_of(second.arg("up"));
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains(&first.id().to_string()), "{second:?}");
+    signal(&first, "TERM");
+    assert!(first.wait().unwrap().success());
+}
+
+#[test]
+fn each_command_prints_json_when_asked_to() {
+    let server = Server::start();
+    let run = |arguments: &[&str]| json(poppo(&server, arguments));
+    let token = run(&["checkout", "1", "--process", "w1", "--type", "fix", "--title", "one"])["token"].clone();
+    assert!(token.as_u64().unwrap() > 1_000_000);
+    assert_eq!(run(&["get", "1"])["title"], "one");
+    assert_eq!(run(&["heartbeat", "--process", "w1"])["ttl"], 1_800_000);
+    assert_eq!(run(&["list"])[0]["issue"], 1);
+    assert_eq!(run(&["list", "--processes"])[0]["process"], "w1");
+    assert_eq!(run(&["list", "--status", "error"]), Value::Array(Vec::new()));
+    assert_eq!(run(&["orphans"]), Value::Array(Vec::new()));
+    let token = token.to_string();
+    let checkin = [
+        "checkin",
+        "1",
+        "--process",
+        "w1",
+        "--status",
+        "completed",
+        "--token",
+        &token,
+        "--result",
+        "{}",
+        "--meta",
+        "a=b",
+    ];
+    assert_eq!(run(&checkin)["status"], "completed");
+    assert_eq!(run(&["get", "1"])["metadata"]["a"], "b");
+    assert_eq!(run(&["forget", "1"])["forgotten"], true);
+    run(&["checkout", "2", "--process", "w1"]);
+    assert_eq!(run(&["evict", "2", "--reason", "r"])["status"], "error");
+    assert_eq!(run(&["stats"])["evictions"], 1);
+    let orphan = run(&["checkout", "3", "--process", "w3", "--host", "h", "--pid", "5"])["token"].to_string();
+    server.connect().ok("POPPO.LIVENESS p w3 DEAD HOST h PID 5");
+    assert_eq!(run(&["orphans", "--host", "h"])[0]["reason"], "dead");
+    assert_eq!(run(&["repair", "3", "--token", &orphan])["status"], "error");
+    run(&["config", "set", "heartbeat-ttl", "5000", "max-attempts", "7"]);
+    assert_eq!(run(&["config", "get", "heartbeat-ttl"])["heartbeat-ttl"], 5000);
+    assert_eq!(run(&["config"])["max-attempts"], 7);
+}
+
+#[test]
+fn refusals_are_json_on_stderr_when_asked_for_and_have_their_exit_codes() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CHECKOUT p 1 w1");
+    for (arguments, exit, code) in [
+        (&["checkout", "1", "--process", "w2"][..], 75, "HELD"),
+        (&["checkin", "1", "--process", "w1", "--status", "completed", "--token", "5"], 76, "STALE"),
+        (&["heartbeat", "--process", "nobody"], 76, "NOPROC"),
+        (&["repair", "1", "--token", "5"], 76, "STALE"),
+        (&["checkout", "0", "--process", "w2"], 2, "USAGE"),
+        (&["checkout", "1", "--process", "two words"], 2, ""),
+        (&["bogus"], 2, "USAGE"),
+    ] {
+        let mut command = poppo(&server, arguments);
+        let output = output_of(command.arg("--json"));
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {output:?}");
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("{output:?}"));
+        assert!(error["error"]["code"].as_str().unwrap().starts_with(code), "{arguments:?}: {error}");
+        assert!(!error["error"]["message"].as_str().unwrap().is_empty());
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+}
+
+#[test]
+fn the_result_of_a_run_is_what_its_command_wrote_to_the_result_file() {
+    let server = Server::start();
+    let script = "echo '{\"pr\": 77}' > result.json";
+    let run = output(poppo(&server, &["run", "1", "--result-file", "result.json", "--", "sh", "-c", script]));
+    assert!(run.status.success(), "{run:?}");
+    let record = server.connect().ok("POPPO.GET p 1");
+    let result: Value = serde_json::from_str(&record.field("result")).unwrap();
+    assert_eq!(result["pr"], 77);
+}
+
+#[test]
+fn run_outlives_a_server_that_goes_and_comes_back() {
+    let mut server = Server::builder().no_grace().arg("appendonly", "yes").arg("appendfsync", "always").start();
+    server.connect().ok("POPPO.CONFIG p SET heartbeat-ttl 20000");
+    let script = "echo $$ > pids; while [ ! -e stop ]; do sleep 0.05; done";
+    let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).stderr(Stdio::null()).spawn().unwrap();
+    let pids = words(&server.dir().join("pids"), 1);
+    server.kill9();
+    server.start_again();
+    assert!(runs(&pids[0]), "the command was stopped though its lease holds");
+    std::fs::write(server.dir().join("stop"), "").unwrap();
+    assert!(run.wait().unwrap().success());
+    assert_eq!(server.connect().ok("POPPO.GET p 1").field("status"), "completed");
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_an_orphan_for_others() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    let script = "echo $$ > pids; exec sleep 1000";
+    let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).spawn().unwrap();
+    let pids = words(&server.dir().join("pids"), 1);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let heir = || output(poppo(&server, &["run", "1", "--takeover", "--", "true"])).status.code();
+    wait_until("the lease has run out and another takes it over", || match heir() {
+        Some(0) => true,
+        code => {
+            assert_eq!(code, Some(75));
+            false
+        }
+    });
+    assert_eq!(connection.ok("POPPO.STATS p").count("takeovers"), 1);
+    wait_until("the command of the killed one is gone, too", || !runs(&pids[0]));
+}
+
+#[test]
+fn the_demo_loses_two_workers_and_holds_no_issue_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = bare(directory.path());
+    command.arg("demo");
+    let verdict = json(command);
+    assert_eq!(verdict["heldTwice"], Value::Array(Vec::new()));
+    // The verdict is worked out again from what it shows: each issue is completed, under tokens that rise.
+    let issues = verdict["issues"].as_array().unwrap();
+    assert!(issues.len() >= 8);
+    let mut repaired = 0;
+    for issue in issues {
+        assert_eq!(issue["status"], "completed", "{issue}");
+        let holds = issue["holds"].as_array().unwrap();
+        let tokens: Vec<u64> = holds.iter().map(|hold| hold["token"].as_u64().unwrap()).collect();
+        assert!(!tokens.is_empty() && tokens.windows(2).all(|pair| pair[0] < pair[1]), "{issue}");
+        repaired += holds.iter().filter(|hold| hold["repaired"] == true).count();
+    }
+    assert!(repaired >= 2, "the killed and the frozen worker each lost an issue: {verdict}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "it left something behind");
+}

@@ -1,0 +1,248 @@
+//! What must hold at every moment of every history, seen from outside: the commands never contradict each other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use poppo_tests::transcript::{show, split};
+use poppo_tests::{Connection, History, Reply as _, Server, seed, wait_until};
+use redis::Value;
+
+/// What a project says of itself at one moment; asked for in one transaction, so that no time passes between.
+struct Picture {
+    issues: Vec<Value>,
+    processes: Vec<Value>,
+    orphans: Vec<Value>,
+    stats: Value,
+}
+
+impl Picture {
+    fn take(connection: &mut Connection) -> Self {
+        connection.ok("MULTI");
+        for line in [
+            "POPPO.LIST p COUNT 10000",
+            "POPPO.LIST p PROCESSES COUNT 10000",
+            "POPPO.ORPHANS p COUNT 10000",
+            "POPPO.STATS p",
+        ] {
+            connection.ok(line);
+        }
+        let answers = connection.ok("EXEC");
+        let [issues, processes, orphans, stats] = answers.rows() else { panic!("{}", show(&answers)) };
+        Self {
+            issues: issues.rows()[1].rows().to_vec(),
+            processes: processes.rows()[1].rows().to_vec(),
+            orphans: orphans.rows().to_vec(),
+            stats: stats.clone(),
+        }
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Value> {
+        self.issues.iter().filter(|issue| issue.field("status") == "processing")
+    }
+
+    /// What is in the picture twice is the same twice.
+    fn assert_consistent(&self) {
+        let numbers: Vec<i64> = self.issues.iter().map(|issue| issue.count("issue")).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "the list is not in order: {numbers:?}");
+
+        for status in ["processing", "completed", "awaiting-response", "error", "cancelled"] {
+            let listed = self.issues.iter().filter(|issue| issue.field("status") == status).count() as i64;
+            assert_eq!(self.stats.count(&format!("issues.{status}")), listed, "{status}");
+        }
+
+        let marked: BTreeMap<i64, String> =
+            self.held().filter_map(|issue| Some((issue.count("issue"), issue.get("orphan")?.text()?))).collect();
+        let listed: BTreeMap<i64, String> =
+            self.orphans.iter().map(|row| (row.count("issue"), row.field("reason"))).collect();
+        assert_eq!(marked, listed, "LIST and ORPHANS disagree");
+        assert_eq!(self.orphans.len(), listed.len(), "an orphan is listed twice");
+        assert_eq!(self.stats.count("orphans"), self.orphans.len() as i64);
+        let since: Vec<(String, i64)> =
+            self.orphans.iter().map(|row| (row.field("since"), row.count("issue"))).collect();
+        // Times are shown in milliseconds: only those that differ there are known to be in order.
+        assert!(since.windows(2).all(|pair| pair[0].0 <= pair[1].0), "not longest orphaned first: {since:?}");
+
+        let holding: i64 = self.processes.iter().map(|process| process.count("issues")).sum();
+        assert_eq!(self.stats.count("issues.processing"), holding);
+        let orphaned: i64 = self
+            .processes
+            .iter()
+            .filter(|process| process.field("state") != "alive")
+            .map(|process| process.count("issues"))
+            .sum();
+        assert_eq!(orphaned, self.orphans.len() as i64, "LIST PROCESSES and ORPHANS disagree");
+        // Of each process one life is current; the older ones that still hold something are listed, too.
+        let names: BTreeSet<String> = self.processes.iter().map(|process| process.field("process")).collect();
+        assert!(self.stats.count("processes") <= names.len() as i64);
+        for name in names {
+            let lives = self.processes.iter().filter(|process| process.field("process") == name);
+            let alive = lives.filter(|process| process.field("state") == "alive").count();
+            assert!(alive <= 1, "{name} has {alive} live lives");
+        }
+
+        let tokens: BTreeSet<i64> = self.issues.iter().map(|issue| issue.count("token")).collect();
+        assert_eq!(tokens.len(), self.issues.len(), "a token was given twice");
+        assert!(tokens.last().is_none_or(|token| *token <= self.last_token()));
+        let ended = self.stats.count("hold.count");
+        assert_eq!(self.stats.count("checkouts"), ended + holding, "a lease began or ended uncounted");
+    }
+
+    fn last_token(&self) -> i64 {
+        self.stats.get("lastToken").map_or(0, |token| token.number())
+    }
+
+    fn issue(&self, number: i64) -> Option<&Value> {
+        self.issues.iter().find(|issue| issue.count("issue") == number)
+    }
+}
+
+/// What an answer says must be seen in the pictures before and after it.
+fn assert_explained(line: &str, answer: &Value, before: &Picture, after: &Picture) {
+    let words: Vec<String> = split(line).into_iter().map(|word| String::from_utf8_lossy(&word).into_owned()).collect();
+    let has = |option: &str| words.iter().any(|word| word == option);
+    let number = words[2].parse::<i64>().ok();
+    let (was, is) = (number.and_then(|n| before.issue(n)), number.and_then(|n| after.issue(n)));
+    let was_held = was.is_some_and(|issue| issue.field("status") == "processing");
+    let was_orphan = was.is_some_and(|issue| issue.get("orphan").is_some());
+    let code = answer.error().map(|error| error.split(' ').next().unwrap().to_owned());
+    match (words[0].as_str(), code.as_deref()) {
+        ("POPPO.CHECKOUT", None) => {
+            let is = is.expect("what was granted is there");
+            assert_eq!((is.field("status"), is.count("token")), ("processing".into(), answer.number()));
+            assert_eq!(is.field("process"), words[3]);
+            assert!(is.get("orphan").is_none(), "who just checked out is alive");
+            let token = was.map(|issue| issue.count("token"));
+            if was_held && token != Some(answer.number()) {
+                assert!(has("TAKEOVER"), "taken from a holder without being asked to");
+                let own_name = was.unwrap().field("process") == words[3];
+                assert!(was_orphan || own_name, "taken from a live holder");
+                assert_eq!(after.stats.count("takeovers"), before.stats.count("takeovers") + 1);
+            }
+            if token != Some(answer.number()) {
+                assert!(answer.number() > before.last_token(), "tokens rise");
+                assert_eq!(after.stats.count("checkouts"), before.stats.count("checkouts") + 1);
+            }
+        }
+        ("POPPO.CHECKOUT", Some("HELD")) => assert!(was_held),
+        ("POPPO.CHECKOUT", Some("DONE")) => assert!(has("ONCE")),
+        ("POPPO.CHECKIN", None) => assert_eq!(is.unwrap().field("status"), words[5]),
+        ("POPPO.CHECKIN" | "POPPO.EVICT", Some("NOTHELD")) => assert!(!was_held),
+        ("POPPO.CHECKIN", Some("HELD")) => assert!(was_held),
+        ("POPPO.REPAIR", None) => {
+            assert!(was_orphan || !was_held, "a live holder was repaired");
+            assert_ne!(is.unwrap().field("status"), "processing");
+        }
+        ("POPPO.REPAIR", Some("ALIVE")) => assert!(was_held && !was_orphan),
+        ("POPPO.EVICT", None) => {
+            assert!(was_held);
+            assert_eq!(is.unwrap().field("status"), "error");
+        }
+        ("POPPO.FORGET", None) => {
+            assert_eq!(answer.number(), i64::from(was.is_some()));
+            assert!(is.is_none());
+        }
+        ("POPPO.FORGET", Some("HELD")) => assert!(was_held),
+        ("POPPO.HEARTBEAT", None) if !has("BRIEF") => {
+            let held = answer.get("issues").unwrap().rows().len() as i64;
+            let mine = |process: &Value| process.field("process") == words[2] && process.field("state") == "alive";
+            let mine = after.processes.iter().find(|process| mine(process)).expect("who beats is alive");
+            assert_eq!(held, mine.count("issues"));
+        }
+        ("POPPO.HEARTBEAT", Some("NOPROC"))
+        | ("POPPO.CHECKOUT", Some("INUSE"))
+        | ("POPPO.CHECKIN" | "POPPO.REPAIR", Some("STALE" | "NOTHELD"))
+        | ("POPPO.HEARTBEAT" | "POPPO.LIVENESS" | "POPPO.CONFIG", None)
+        | (_, Some("ERR")) => {}
+        (command, code) => panic!("{command} must not answer {code:?}"),
+    }
+}
+
+#[test]
+fn the_commands_never_contradict_each_other() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let first = seed(1);
+    for seed in first..first + 4 {
+        connection.ok("DEL p");
+        let mut history = History::new("p", seed);
+        connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+        let mut before = Picture::take(&mut connection);
+        for step in 0..400 {
+            let line = history.line();
+            let dump = connection.dump("p");
+            let answer = connection.cmd(&line);
+            history.learn(&answer);
+            println!("seed {seed}, step {step}: {line}\n{}", show(&answer));
+            if answer.error().is_some() {
+                assert!(connection.dump("p") == dump, "a refusal changed something");
+            }
+            let after = Picture::take(&mut connection);
+            after.assert_consistent();
+            assert_explained(&line, &answer, &before, &after);
+            before = after;
+        }
+    }
+}
+
+#[test]
+fn the_commands_do_not_contradict_each_other_when_leases_run_out() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let mut history = History::new("p", seed(50));
+    history.run(&mut connection, 500);
+    connection.ok("POPPO.CHECKOUT p 1000 silent TTL 1000");
+    wait_until("a lease has run out", || {
+        let picture = Picture::take(&mut connection);
+        picture.assert_consistent();
+        history.run(&mut connection, 1);
+        picture.orphans.iter().any(|row| row.count("issue") == 1000)
+    });
+    let picture = Picture::take(&mut connection);
+    for row in &picture.orphans {
+        let (issue, token) = (row.count("issue"), row.count("token"));
+        assert_eq!(connection.text(&format!("POPPO.REPAIR p {issue} TOKEN {token}")), "error");
+    }
+    let after = Picture::take(&mut connection);
+    after.assert_consistent();
+    let repairs = |picture: &Picture| -> i64 {
+        ["expired", "dead", "replaced"].map(|reason| picture.stats.count(&format!("repairs.{reason}"))).iter().sum()
+    };
+    assert_eq!(repairs(&after) - repairs(&picture), picture.orphans.len() as i64);
+}
+
+#[test]
+fn of_many_workers_who_want_an_issue_at_once_exactly_one_gets_it() {
+    let server = Server::start();
+    const WORKERS: usize = 8;
+    const ISSUES: usize = 200;
+    let won: Vec<BTreeMap<usize, i64>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|worker| {
+                let mut connection = server.connect();
+                scope.spawn(move || {
+                    let mut won = BTreeMap::new();
+                    for issue in 1..=ISSUES {
+                        let answer = connection.cmd(&format!("POPPO.CHECKOUT p {issue} worker-{worker}"));
+                        match answer.error() {
+                            None => drop(won.insert(issue, answer.number())),
+                            Some(error) => assert!(error.starts_with("HELD"), "{error}"),
+                        }
+                    }
+                    won
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let all: Vec<usize> = won.iter().flat_map(BTreeMap::keys).copied().collect();
+    assert_eq!(all.len(), ISSUES, "each issue has one holder");
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), ISSUES);
+    let tokens: BTreeSet<i64> = won.iter().flat_map(BTreeMap::values).copied().collect();
+    assert_eq!(tokens.len(), ISSUES);
+}
