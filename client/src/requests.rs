@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redis::Cmd;
 
-use crate::types::{IssueNumber, Outcome, Token};
 use crate::Life;
+use crate::types::{IssueNumber, Outcome, Token};
 
 /// What CHECKOUT takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
