@@ -35,7 +35,7 @@ check: deps
 
 unit: deps
 	$(CARGO) build --locked -p poppo-module -p poppo
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 	$(CARGO) test --locked -p poppo-core --features fault-injection
 
 # The module and the client both make a library called poppo: documented one after the other.
