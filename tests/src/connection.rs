@@ -103,6 +103,12 @@ impl Connection {
         );
     }
 
+    /// The next message of a channel that this connection listens to.
+    #[track_caller]
+    pub fn message(&mut self) -> Value {
+        self.try_reply().unwrap_or_else(|error| panic!("no message came: {error}"))
+    }
+
     /// Sends many commands at once and answers the replies in order.
     #[track_caller]
     pub fn pipeline<A: AsRef<[u8]>>(&mut self, commands: &[Vec<A>]) -> Vec<Value> {

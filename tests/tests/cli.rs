@@ -7,6 +7,7 @@
     reason = "in a test a panic is the report"
 )]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -190,16 +191,13 @@ fn a_server_without_the_module_is_recognised() {
     assert!(text.contains("module"), "{text}");
 }
 
-/// Starts `poppo up` in a directory and waits until commands there find it.
+/// Starts `poppo up` in a directory and waits until it says that it is up; it gives up by itself if it cannot be.
 fn up(directory: &Path) -> Child {
-    let mut command = bare(directory);
-    let mut child = command.arg("up").stdout(Stdio::null()).spawn().unwrap();
-    wait_until("`poppo up` answers", || {
-        assert!(child.try_wait().unwrap().is_none(), "`poppo up` ended");
-        let mut list = bare(directory);
-        // Only what runs here counts, not a Redis of the host's own.
-        directory.join(".poppo/url").exists() && output_of(list.arg("list")).status.success()
-    });
+    let mut child = bare(directory).arg("up").stdout(Stdio::piped()).spawn().unwrap();
+    // Read without taking the pipe: it stays open for whatever comes after.
+    let words = BufReader::new(child.stdout.as_mut().unwrap());
+    let announced = words.lines().map_while(Result::ok).any(|line| line.contains("is up"));
+    assert!(announced, "`poppo up` ended: {:?}", child.wait());
     child
 }
 

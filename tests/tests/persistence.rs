@@ -396,6 +396,7 @@ fn an_rdb_file_with_a_corrupt_project_does_not_load_and_the_log_says_so() {
     let directory = server.dir().to_owned();
     let log = Server::builder().arg("rdbchecksum", "no").dir(&directory).try_start().unwrap_err();
     assert!(!log.contains("BUG REPORT"), "{log}");
+    assert!(log.contains("cannot load a project"), "{log}");
 }
 
 #[test]

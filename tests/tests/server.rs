@@ -8,7 +8,7 @@
 )]
 
 use poppo_tests::transcript::{show, split};
-use poppo_tests::{Connection, Reply as _, Server, wait_until};
+use poppo_tests::{Connection, Protocol, Reply as _, Server, artifacts, wait_until};
 use redis::Value;
 
 /// The names in an array or a set of strings.
@@ -360,6 +360,7 @@ fn a_wrong_argument_keeps_the_module_from_loading_and_the_log_says_why() {
         (&["restart-grace"], "restart-grace"),
         (&["bogus", "1"], "bogus"),
         (&["restart-grace", "5", "bogus", "1"], "bogus"),
+        (&["restart-grace", "5", "restart-grace", "6"], "restart-grace"),
     ] {
         let builder = arguments.iter().fold(Server::builder(), |builder, argument| builder.module_arg(argument));
         match builder.try_start() {
@@ -370,7 +371,7 @@ fn a_wrong_argument_keeps_the_module_from_loading_and_the_log_says_why() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let server = Server::builder().module_arg("RESTART-GRACE").module_arg(5).start();
+    let server = Server::builder().module_arg("restart-grace").module_arg(5).start();
     assert_eq!(server.connect().info("poppo", "poppo_restart_grace_ms"), "5");
 }
 
@@ -389,12 +390,79 @@ fn the_grace_is_a_setting_of_the_server_with_a_range() {
     connection.ok("CONFIG REWRITE");
     server.restart();
     assert_eq!(server.connect().info("poppo", "poppo_restart_grace_ms"), "1234");
+
+    // What was rewritten is newer than the argument of loadmodule.
+    let mut server = Server::builder().no_grace().start();
+    server.connect().ok("CONFIG SET poppo.restart-grace 4321");
+    server.connect().ok("CONFIG REWRITE");
+    server.restart();
+    assert_eq!(server.connect().info("poppo", "poppo_restart_grace_ms"), "4321");
 }
 
 #[test]
 fn the_grace_can_stand_in_redis_conf() {
     let server = Server::builder().arg("poppo.restart-grace", 777).start();
     assert_eq!(server.connect().info("poppo", "poppo_restart_grace_ms"), "777");
+    for wrong in ["86400001", "-1", "soon"] {
+        let log = Server::builder().arg("poppo.restart-grace", wrong).try_start().unwrap_err();
+        assert!(log.contains("poppo.restart-grace") && !log.contains("BUG REPORT"), "{wrong}: {log}");
+    }
+}
+
+#[test]
+fn the_example_configuration_starts_a_server_and_fences_its_users() {
+    let directory = tempfile::tempdir().unwrap();
+    let example = std::fs::read_to_string(artifacts::workspace().join("redis.conf.example")).unwrap();
+    let lines = example.lines().map(|line| match line.split(' ').next() {
+        Some("loadmodule") => format!("loadmodule \"{}\"", artifacts::module().display()),
+        Some("dir") => format!("dir \"{}\"", directory.path().display()),
+        // The users are examples in a comment.
+        _ if line.starts_with("# user ") => line.trim_start_matches("# ").to_owned(),
+        _ => line.to_owned(),
+    });
+    let configuration = directory.path().join("example.conf");
+    std::fs::write(&configuration, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let include = format!("\"{}\"", configuration.display());
+    let server = Server::plain().dir(directory.path()).arg("include", include).start();
+    let mut connection = server.connect();
+    assert_eq!(connection.info("poppo", "poppo_warning_maxmemory_policy"), "");
+    assert_eq!(connection.info("persistence", "aof_enabled"), "1");
+    connection.ok("POPPO.CHECKOUT other/x 1 w1");
+    connection.ok("AUTH worker change-me");
+    connection.ok("POPPO.CHECKOUT acme/x 1 w1");
+    connection.ok("POPPO.HEARTBEAT acme/x w1");
+    connection.refused("POPPO.CHECKOUT other/x 2 w1", "NOPERM");
+    connection.refused("POPPO.EVICT acme/x 1", "NOPERM");
+    connection.ok("POPPO.CHECKIN acme/x 1 w1 STATUS completed");
+    connection.ok("AUTH dispatcher change-me-too");
+    connection.ok("POPPO.STATS acme/x");
+    connection.ok("POPPO.CHECKOUT acme/x 1 w1");
+    connection.refused("POPPO.STATS other/x", "NOPERM");
+    connection.refused("POPPO.EVICT acme/x 1", "NOPERM");
+}
+
+#[test]
+fn each_change_is_a_keyspace_event_and_a_refusal_is_none() {
+    let server = Server::builder().no_grace().arg("notify-keyspace-events", "Kd").start();
+    let mut listener = server.connect_with(Protocol::Resp2);
+    listener.ok("SUBSCRIBE __keyspace@0__:p");
+    let mut connection = server.connect();
+    let token = furnish(&mut connection);
+    connection.refused("POPPO.CHECKOUT p 1 w2", "HELD");
+    connection.refused("POPPO.HEARTBEAT p nobody", "NOPROC");
+    connection.ok("POPPO.GET p 1");
+    connection.ok("POPPO.CHECKOUT other 1 w1");
+    connection.ok("POPPO.HEARTBEAT p w1");
+    connection.ok(&format!("POPPO.REPAIR p 3 TOKEN {token}"));
+    connection.ok("POPPO.EVICT p 1");
+    connection.ok("POPPO.FORGET p 1");
+    connection.ok("POPPO.CONFIG p SET max-attempts 7");
+    let expected =
+        ["checkout", "checkout", "checkin", "checkout", "liveness", "heartbeat", "repair", "evict", "forget", "config"];
+    for event in expected {
+        let message = names(&listener.message());
+        assert_eq!(message, ["message", "__keyspace@0__:p", &format!("poppo.{event}")]);
+    }
 }
 
 #[test]
