@@ -144,5 +144,8 @@ fn load_piece(ctx: &Context, words: &[RedisString]) -> Result<Reply<'static>, Fa
         }
         (order, _) => return Err(Bad(format!("'{}' does not fit what is there", shown(order))).into()),
     }
+    key.announce(ctx, LOAD_DOC.event);
+    // Where slots migrate between nodes of a cluster, pieces come over a link: this node's AOF and replicas need them.
+    ctx.replicate_verbatim();
     Ok(Reply::Ok)
 }
