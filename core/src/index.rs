@@ -24,6 +24,8 @@ pub(crate) struct Index {
     /// Issues that nobody holds, by the number of their last lease's end.
     finished: BTreeMap<u64, IssueNumber>,
     by_status: [u64; Status::ALL.len()],
+    /// The free texts of all records, in bytes.
+    texts: usize,
 }
 
 /// Everything about a life that decides where it stands in the indexes.
@@ -165,6 +167,16 @@ impl Index {
         self.finished.contains_key(&end)
     }
 
+    /// A record with texts of so many bytes came.
+    pub(crate) fn enter_texts(&mut self, bytes: usize) {
+        self.texts += bytes;
+    }
+
+    /// A record with texts of so many bytes went.
+    pub(crate) fn leave_texts(&mut self, bytes: usize) {
+        self.texts = self.texts.saturating_sub(bytes);
+    }
+
     pub(crate) fn count_issue(&mut self, status: Status) {
         if let Some(count) = self.by_status.get_mut(status as usize) {
             *count += 1;
@@ -210,13 +222,17 @@ impl Index {
         self.finished.len()
     }
 
+    /// The size of all free texts in bytes.
+    pub(crate) fn texts(&self) -> usize {
+        self.texts
+    }
+
     /// The rough size of all indexes in bytes.
     pub(crate) fn memory(&self) -> usize {
         let pair = size_of::<(Instant, LifeId)>();
-        let held: usize = self.held.values().map(BTreeSet::len).sum();
         (self.due.certain.len() + self.due.silence.len()) * 2 * pair
             + (self.idle.len() + self.finished.len() + self.current.len()) * pair
-            + held * size_of::<IssueNumber>()
+            + self.count(Status::Processing) as usize * size_of::<IssueNumber>()
             + self.held.len() * size_of::<(LifeId, BTreeSet<IssueNumber>)>()
     }
 }

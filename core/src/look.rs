@@ -248,25 +248,42 @@ impl Project {
         }
     }
 
-    /// The project's size in bytes, estimated from its counts and a sample of its texts.
+    /// The project's size in bytes: its texts as they are, its records and indexes as they are usually laid out.
     pub fn memory(&self) -> usize {
-        const SAMPLE: usize = 32;
-        let texts = |issue: &Issue| {
-            let ended = if issue.holder().is_none() { size_of::<crate::issue::Ended>() } else { 0 };
-            issue.text_bytes() + ended
-        };
-        let first = self.issues.values().take(SAMPLE);
-        let last = self.issues.values().rev().take(SAMPLE);
-        let (sampled, bytes) = first.chain(last).fold((0, 0), |(n, sum), issue| (n + 1, sum + texts(issue)));
-        let per_issue = size_of::<Issue>() + 3 * size_of::<u64>() + bytes.checked_div(sampled).unwrap_or(0);
-        let first = self.lives.values().take(SAMPLE);
-        let last = self.lives.values().rev().take(SAMPLE);
-        let (sampled, bytes) = first.chain(last).fold((0, 0), |(n, sum), life| (n + 1, sum + life.text_bytes()));
-        let per_life = size_of::<(LifeId, Life)>() * 3 / 2 + bytes.checked_div(sampled).unwrap_or(0);
+        let held = self.index.count(Status::Processing) as usize;
+        let ended = self.issues.len().saturating_sub(held);
         size_of::<Self>()
-            + self.issues.len() * per_issue
-            + self.lives.len() * per_life
+            + self.index.texts()
+            + self.issues.len() * (size_of::<Issue>() + 3 * size_of::<u64>())
+            + ended * size_of::<crate::issue::Ended>()
+            + self.lives.len() * size_of::<(LifeId, Life)>() * 3 / 2
             + self.names.len() * 80
             + self.index.memory() * 3 / 2
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+mod tests {
+    use super::*;
+    use crate::{Checkout, Name, Text};
+
+    #[test]
+    fn memory_counts_each_text_wherever_it_stands_and_only_while_it_stands() {
+        let now = Now::primary(Instant::from_micros(1_000_000));
+        let mut project = Project::new(now.at);
+        let title = "x".repeat(50_000);
+        let mut checkout = Checkout::new(IssueNumber::try_from(1).unwrap(), Name::parse(b"w").unwrap());
+        for number in 1..=1_000 {
+            checkout.issue = IssueNumber::try_from(number).unwrap();
+            checkout.title = (number == 500).then(|| Text::parse(title.as_bytes()).unwrap());
+            project.checkout(now, &checkout).unwrap();
+        }
+        let with_text = project.memory();
+        assert!((150_000..450_000).contains(&with_text), "{with_text}");
+        checkout.issue = IssueNumber::try_from(500).unwrap();
+        checkout.title = Some(Text::parse(b"short").unwrap());
+        project.checkout(now, &checkout).unwrap();
+        assert_eq!(with_text - project.memory(), 50_000 - "short".len());
     }
 }

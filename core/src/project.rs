@@ -206,6 +206,7 @@ impl Project {
     fn enter_life(&mut self, id: LifeId) {
         if let Some(life) = self.lives.get(&id) {
             life.names().for_each(|name| self.names.acquire(name));
+            self.index.enter_texts(life.text_bytes());
             self.index.enter_life(id, &Place::of(life, &self.head.settings));
         }
     }
@@ -213,6 +214,7 @@ impl Project {
     fn leave_life(&mut self, id: LifeId) {
         if let Some(life) = self.lives.get(&id) {
             life.names().for_each(|name| self.names.release(name));
+            self.index.leave_texts(life.text_bytes());
             self.index.leave_life(id, &Place::of(life, &self.head.settings));
         }
     }
@@ -221,6 +223,7 @@ impl Project {
         let Some(issue) = self.issues.get(&number) else { return };
         issue.names().for_each(|name| self.names.acquire(name));
         self.index.count_issue(issue.status());
+        self.index.enter_texts(issue.text_bytes());
         match &issue.run {
             Run::Ended(ended) => self.index.enter_finished(ended.end, number),
             Run::Held(id) => {
@@ -235,6 +238,7 @@ impl Project {
         let Some(issue) = self.issues.get(&number) else { return };
         issue.names().for_each(|name| self.names.release(name));
         self.index.uncount_issue(issue.status());
+        self.index.leave_texts(issue.text_bytes());
         match &issue.run {
             Run::Ended(ended) => self.index.leave_finished(ended.end),
             Run::Held(id) => {

@@ -499,7 +499,10 @@ fn key_spec(access: Access) -> raw::RedisModuleCommandKeySpec {
         Access::Update => {
             raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE
         }
-        Access::Delete => raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_DELETE,
+        // It tells who holds what it does not delete.
+        Access::Delete => {
+            raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_DELETE
+        }
     };
     raw::RedisModuleCommandKeySpec {
         notes: ptr::null(),
