@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use poppo_tests::{Reply as _, Server, artifacts, wait_until};
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 /// The command, without whatever the surroundings may have set.
@@ -53,9 +54,9 @@ fn runs(pid: &str) -> bool {
         .unwrap_or(false)
 }
 
-fn signal(child: &Child, name: &str) {
-    let kill = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 /// The words that a command under test wrote to a file, once there are so many.
@@ -154,7 +155,7 @@ fn run_that_is_told_to_stop_checks_in_as_cancelled() {
     let script = "sleep 1000 & echo $$ $! > pids; wait";
     let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).stderr(Stdio::null()).spawn().unwrap();
     let pids = words(&server.dir().join("pids"), 2);
-    signal(&run, "TERM");
+    signal(&run, Signal::TERM);
     assert!(!run.wait().unwrap().success());
     assert_eq!(connection.ok("POPPO.GET p 1").field("status"), "cancelled");
     wait_until("nobody of the group is left", || !pids.iter().any(|pid| runs(pid)));
@@ -217,7 +218,7 @@ fn up_stops_cleanly_when_told_to_and_started_again_has_everything() {
     let token = json(on_p(&["checkout", "1", "--process", "w1"]))["token"].clone();
     json(on_p(&["checkout", "2", "--process", "w1"]));
     json(on_p(&["checkin", "2", "--process", "w1", "--status", "completed"]));
-    signal(&first, "TERM");
+    signal(&first, Signal::TERM);
     assert!(first.wait().unwrap().success());
     assert!(!output(on_p(&["list"])).status.success() || std::net::TcpStream::connect("127.0.0.1:6379").is_ok());
 
@@ -230,7 +231,7 @@ fn up_stops_cleanly_when_told_to_and_started_again_has_everything() {
     second.wait().unwrap();
     let mut third = up(directory.path());
     assert_eq!(json(on_p(&["get", "1"]))["token"], token);
-    signal(&third, "INT");
+    signal(&third, Signal::INT);
     assert!(third.wait().unwrap().success());
 }
 
@@ -242,7 +243,7 @@ fn only_one_up_runs_in_a_folder() {
     let second = output_of(second.arg("up"));
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains(&first.id().to_string()), "{second:?}");
-    signal(&first, "TERM");
+    signal(&first, Signal::TERM);
     assert!(first.wait().unwrap().success());
 }
 
