@@ -150,12 +150,16 @@ unsafe extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) 
         persistence::save(project, |more| raw::save_unsigned(rdb, more), |piece| raw::save_slice(rdb, piece));
     });
     if saved.is_err() {
-        if Context::dummy().get_flags().contains(ContextFlags::IS_CHILD) {
-            // The forked child fails, so that the last good file stays; the server itself goes on.
-            std::process::abort();
-        }
+        abandon_child();
         // What is missing makes this copy unreadable, which is better than a project that lost issues.
         raw::save_unsigned(rdb, persistence::BROKEN);
+    }
+}
+
+/// Ends a forked child that could not save, so that the last good file stays. The server itself goes on.
+fn abandon_child() {
+    if Context::dummy().get_flags().contains(ContextFlags::IS_CHILD) {
+        std::process::abort();
     }
 }
 
@@ -164,7 +168,7 @@ unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::Re
     let Some(project) = (unsafe { lend(value) }) else { return };
     // SAFETY: fact 3: reading the table.
     let Some(emit) = (unsafe { raw::RedisModule_EmitAOF }) else { return };
-    let _logged = guard(|| {
+    let rewritten = guard(|| {
         persistence::rewrite(project, |order, piece| {
             // SAFETY: the format says what follows: a string object, a C string, a buffer with its length.
             unsafe {
@@ -180,6 +184,9 @@ unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::Re
             }
         });
     });
+    if rewritten.is_err() {
+        abandon_child();
+    }
 }
 
 unsafe extern "C" fn mem_usage(value: *const c_void) -> usize {
@@ -351,6 +358,24 @@ unsafe extern "C" fn on_config_changed(
     });
     if policy {
         let _logged = guard(|| server::check_eviction_policy(&Context::new(ctx)));
+    }
+}
+
+/// The server's `maxmemory-policy`. From `INFO`, not by the command `CONFIG`, which may be renamed or forbidden; and not
+/// by the crate's wrapper, which leaks each field.
+pub(crate) fn eviction_policy(ctx: &Context) -> Option<String> {
+    // SAFETY: fact 3: reading the table.
+    let (get, field, free) = unsafe {
+        (raw::RedisModule_GetServerInfo?, raw::RedisModule_ServerInfoGetFieldC?, raw::RedisModule_FreeServerInfo?)
+    };
+    // SAFETY: the context is a live one, section and field are C strings, and the field's text, which belongs to the
+    // information, is copied before that is freed.
+    unsafe {
+        let info = get(ctx.ctx, c"memory".as_ptr());
+        let policy = field(info, c"maxmemory_policy".as_ptr());
+        let policy = (!policy.is_null()).then(|| CStr::from_ptr(policy).to_string_lossy().into_owned());
+        free(ctx.ctx, info);
+        policy
     }
 }
 

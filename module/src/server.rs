@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use poppo_core::{Instant, Judge, Millis, Now, Refusal, Totals};
-use redis_module::{Context, RedisString, RedisValue};
+use redis_module::{Context, RedisString};
 
 use crate::args::shown;
 use crate::failure::Failure;
-use crate::ffi::Info;
+use crate::ffi::{self, Info};
 use crate::value::{LEASES, PROJECTS};
 
 /// `poppo.restart-grace` in milliseconds.
@@ -147,12 +147,7 @@ fn shown_line(text: &str) -> String {
 
 /// Looks at `maxmemory-policy`, now and after each `CONFIG SET` of it, and warns where it evicts.
 pub(crate) fn check_eviction_policy(ctx: &Context) {
-    let Ok(RedisValue::Array(answer)) = ctx.call("CONFIG", &["GET", "maxmemory-policy"]) else { return };
-    let policy = match answer.get(1) {
-        Some(RedisValue::SimpleString(policy)) => policy.clone(),
-        Some(RedisValue::BulkRedisString(policy)) => policy.to_string_lossy(),
-        _ => return,
-    };
+    let Some(policy) = ffi::eviction_policy(ctx) else { return };
     let eviction = Eviction::of(&policy);
     EVICTION.store(eviction as u8, Ordering::Relaxed);
     if eviction != Eviction::None {
