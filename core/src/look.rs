@@ -142,6 +142,9 @@ impl Project {
     /// How many issues a filtered list looks at for each row that it may answer.
     const LOOKS_PER_ROW: usize = 10;
 
+    /// After so many bytes of free text a list is cut off; what is left comes with the next piece.
+    const TEXT_PER_PAGE: usize = 1024 * 1024;
+
     /// Everything known of an issue.
     pub fn get(&self, now: Now, issue: IssueNumber) -> Option<Record<'_>> {
         self.issues.get(&issue).and_then(|record| self.record_of(now, issue, record))
@@ -199,12 +202,13 @@ impl Project {
             Err(_) if cursor == 0 => Bound::Unbounded,
             Err(_) => return Page { next: None, rows: Vec::new() },
         };
-        let mut rows = Vec::new();
+        let (mut rows, mut text) = (Vec::new(), 0);
         for (looked, (number, issue)) in self.issues.range((from, Bound::Unbounded)).enumerate() {
-            if rows.len() == count || looked == looks {
+            if rows.len() == count || looked == looks || text > Self::TEXT_PER_PAGE {
                 return Page { next: Some(number.get()), rows };
             }
             if status.is_none_or(|status| status == issue.status()) {
+                text += issue.title.as_ref().map_or(0, |title| title.len());
                 rows.extend(self.record_of(now, *number, issue));
             }
         }
@@ -213,16 +217,21 @@ impl Project {
 
     /// Lives of processes, oldest first, from the cursor (0 begins): at most `count` rows.
     pub fn list_processes(&self, now: Now, cursor: u64, count: usize) -> Page<Process<'_>> {
-        let mut lives = self.lives.range(LifeId(cursor)..);
-        let rows = lives.by_ref().take(count).map(|(id, life)| Process {
-            process: self.names.get(life.process),
-            pid: life.pid,
-            host: life.host.map(|host| self.names.get(host)),
-            issues: self.held_by(*id).map_or(0, std::collections::BTreeSet::len),
-            holder: self.holder(now, life),
-        });
-        let rows = rows.collect();
-        Page { next: lives.next().map(|(id, _)| id.0), rows }
+        let (mut rows, mut text) = (Vec::new(), 0);
+        for (id, life) in self.lives.range(LifeId(cursor)..) {
+            if rows.len() == count || text > Self::TEXT_PER_PAGE {
+                return Page { next: Some(id.0), rows };
+            }
+            text += life.text_bytes();
+            rows.push(Process {
+                process: self.names.get(life.process),
+                pid: life.pid,
+                host: life.host.map(|host| self.names.get(host)),
+                issues: self.held_by(*id).map_or(0, std::collections::BTreeSet::len),
+                holder: self.holder(now, life),
+            });
+        }
+        Page { next: None, rows }
     }
 
     /// Totals since the project's creation.
@@ -285,5 +294,27 @@ mod tests {
         checkout.title = Some(Text::parse(b"short").unwrap());
         project.checkout(now, &checkout).unwrap();
         assert_eq!(with_text - project.memory(), 50_000 - "short".len());
+    }
+
+    #[test]
+    fn a_list_is_cut_off_where_its_texts_grow_large_and_goes_on_from_there() {
+        let now = Now::primary(Instant::from_micros(1_000_000));
+        let mut project = Project::new(now.at);
+        let title = "x".repeat(60_000);
+        let mut checkout = Checkout::new(IssueNumber::try_from(1).unwrap(), Name::parse(b"w").unwrap());
+        checkout.title = Some(Text::parse(title.as_bytes()).unwrap());
+        for number in 1..=50 {
+            checkout.issue = IssueNumber::try_from(number).unwrap();
+            project.checkout(now, &checkout).unwrap();
+        }
+        let first = project.list(now, None, 0, 10_000);
+        assert_eq!((first.rows.len(), first.next), (18, Some(19)));
+        let (mut seen, mut cursor) = (first.rows.len(), first.next);
+        while let Some(from) = cursor {
+            let page = project.list(now, None, from, 10_000);
+            seen += page.rows.len();
+            cursor = page.next;
+        }
+        assert_eq!(seen, 50);
     }
 }

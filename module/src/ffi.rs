@@ -16,6 +16,7 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 
 use poppo_core::Project;
+use redis_module::key::verify_type;
 use redis_module::native_types::RedisType;
 use redis_module::{Context, ContextFlags, RedisString, raw};
 
@@ -67,20 +68,24 @@ impl<'a> Key<'a> {
     /// Opens a key for looking, whatever the command does later: closing one that was opened for writing would tell
     /// WATCH and client caches of a change even where the command was refused. [`Key::announce`] tells them instead.
     pub(crate) fn open(ctx: &Context, name: &'a RedisString) -> Result<Self, WrongType> {
-        let key = ctx.open_key(name);
-        match key.get_value::<Value>(&PROJECT_TYPE) {
-            Ok(value) => {
-                let value = value.map_or(ptr::null_mut(), |value| ptr::from_ref(value).cast_mut());
-                Ok(Self { name, value, ctx: ctx.ctx })
-            }
-            Err(_) => Err(WrongType),
-        }
+        // SAFETY: fact 3: reading the table.
+        let Some(get_value) = (unsafe { raw::RedisModule_ModuleTypeGetValue }) else { return Err(WrongType) };
+        // Not through the crate's type for keys, which lends values as shared references.
+        let key = raw::open_key(ctx.ctx, name.inner, raw::KeyMode::READ);
+        let value = verify_type(key, &PROJECT_TYPE).map(|_| {
+            // SAFETY: the key is open, or null for one that does not exist, which has a null value.
+            unsafe { get_value(key) }.cast::<Value>()
+        });
+        // The value belongs to the keyspace, not to the open key, and outlives it.
+        raw::close_key(key);
+        Ok(Self { name, value: value.map_err(|_| WrongType)?, ctx: ctx.ctx })
     }
 
     /// What the key holds.
     pub(crate) fn value(&mut self) -> Option<&mut Value> {
         // SAFETY: facts 1 and 2. The value lives as long as its key, and nothing deletes the key while the command
-        // that opened it runs; `&mut self` and the single thread make this the only reference to it.
+        // that opened it runs. This is the only reference to it: there is one thread, a command has one key, and
+        // whoever opens that again has given the first one up.
         unsafe { self.value.as_mut() }
     }
 
