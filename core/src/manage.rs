@@ -29,7 +29,8 @@ impl Project {
 
     /// Changes settings, each to a value that its [`Setting::parse`] allowed.
     ///
-    /// Deadlines follow from the settings, so this costs time in proportion to the number of processes.
+    /// Deadlines follow from `attest-ttl` and `max-silence`: changing them costs time in proportion to the number of
+    /// processes.
     pub fn configure(&mut self, now: Now, values: &[(Setting, u64)]) {
         let mut settings = self.head.settings.clone();
         for (setting, value) in values {

@@ -249,9 +249,15 @@ impl Project {
         }
     }
 
-    /// Changes the settings. Deadlines follow from them, so all lives leave the indexes for it.
+    /// Changes the settings. Where deadlines follow from the change, all lives leave the indexes for it.
     pub(crate) fn set_settings(&mut self, settings: Settings) {
         fault::point();
+        let moves = |setting| self.head.settings.get(setting) != settings.get(setting);
+        if !moves(Setting::AttestTtl) && !moves(Setting::MaxSilence) {
+            self.head.settings = settings;
+            fault::point();
+            return;
+        }
         for (id, life) in &self.lives {
             self.index.leave_life(*id, &Place::of(life, &self.head.settings));
         }

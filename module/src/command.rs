@@ -94,7 +94,7 @@ fn apply<W: Write>(
             let mut value = Value::new(Project::new(now.at));
             let answered = change(&mut value, now, |project| W::apply(project, now, request))?;
             if W::creates(request) {
-                key.create(ctx, value);
+                key.create(ctx, value)?;
             }
             answered
         }

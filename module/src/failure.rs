@@ -4,7 +4,7 @@ use poppo_core::Refusal;
 use redis_module::RedisError;
 
 use crate::args::Bad;
-use crate::ffi;
+use crate::ffi::Closed;
 use crate::guard::Panicked;
 
 /// Why a command gets an error for an answer.
@@ -12,6 +12,7 @@ use crate::guard::Panicked;
 pub(crate) enum Failure {
     Bad(Bad),
     WrongType,
+    Unreadable,
     Refused(Refusal),
     Panicked,
 }
@@ -34,9 +35,12 @@ impl From<Panicked> for Failure {
     }
 }
 
-impl From<ffi::WrongType> for Failure {
-    fn from(_: ffi::WrongType) -> Self {
-        Self::WrongType
+impl From<Closed> for Failure {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::WrongType => Self::WrongType,
+            Closed::Unreadable => Self::Unreadable,
+        }
     }
 }
 
@@ -46,6 +50,7 @@ impl Failure {
         match self {
             Self::Bad(bad) => bad.0.clone(),
             Self::WrongType => "the key holds another type".to_owned(),
+            Self::Unreadable => "the project could not be read".to_owned(),
             Self::Refused(refusal) => refusal.to_string(),
             Self::Panicked => "internal error".to_owned(),
         }
@@ -57,6 +62,9 @@ impl From<Failure> for RedisError {
         match failure {
             Failure::Bad(Bad(text)) => Self::String(format!("ERR {text}")),
             Failure::WrongType => Self::WrongType,
+            Failure::Unreadable => Self::Str(
+                "ERR the project could not be read when it was loaded; the server's log says why. Nothing was changed",
+            ),
             Failure::Refused(refusal) => Self::String(refusal.to_string()),
             Failure::Panicked => Self::Str("ERR internal error: nothing was changed; the server's log says where"),
         }

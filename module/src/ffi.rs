@@ -15,7 +15,6 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use poppo_core::Project;
 use redis_module::key::verify_type;
 use redis_module::native_types::RedisType;
 use redis_module::{Context, ContextFlags, RedisString, raw};
@@ -53,9 +52,14 @@ pub(crate) static PROJECT_TYPE: RedisType = RedisType::new(
     },
 );
 
-/// The key holds something that is not a project.
+/// Why a key cannot be used.
 #[derive(Debug)]
-pub(crate) struct WrongType;
+pub(crate) enum Closed {
+    /// It holds something that is not a project.
+    WrongType,
+    /// It holds a project that could not be read.
+    Unreadable,
+}
 
 /// A key of the command under way.
 pub(crate) struct Key<'a> {
@@ -65,12 +69,21 @@ pub(crate) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// Opens a key for looking, whatever the command does later: closing one that was opened for writing would tell
-    /// WATCH and client caches of a change even where the command was refused. [`Key::announce`] tells them instead.
-    pub(crate) fn open(ctx: &Context, name: &'a RedisString) -> Result<Self, WrongType> {
+    /// Opens the key of a command.
+    pub(crate) fn open(ctx: &Context, name: &'a RedisString) -> Result<Self, Closed> {
+        let mut key = Self::open_unread(ctx, name)?;
+        if key.value().is_none_or(|value| value.is_readable()) { Ok(key) } else { Err(Closed::Unreadable) }
+    }
+
+    /// Opens a key, whether its project could be read or not.
+    ///
+    /// It is opened for looking, whatever the command does later: closing one that was opened for writing would tell WATCH
+    /// and client caches of a change even where the command was refused. [`Key::announce`] tells them instead.
+    pub(crate) fn open_unread(ctx: &Context, name: &'a RedisString) -> Result<Self, Closed> {
         // SAFETY: fact 3: reading the table.
-        let Some(get_value) = (unsafe { raw::RedisModule_ModuleTypeGetValue }) else { return Err(WrongType) };
-        // Not through the crate's type for keys, which lends values as shared references.
+        let Some(get_value) = (unsafe { raw::RedisModule_ModuleTypeGetValue }) else { return Err(Closed::WrongType) };
+        // Not through the crate's type for keys: it lends values as shared references, and its `to_raw_parts` closes the
+        // key that it hands out.
         let key = raw::open_key(ctx.ctx, name.inner, raw::KeyMode::READ);
         let value = verify_type(key, &PROJECT_TYPE).map(|_| {
             // SAFETY: the key is open, or null for one that does not exist, which has a null value.
@@ -78,7 +91,7 @@ impl<'a> Key<'a> {
         });
         // The value belongs to the keyspace, not to the open key, and outlives it.
         raw::close_key(key);
-        Ok(Self { name, value: value.map_err(|_| WrongType)?, ctx: ctx.ctx })
+        Ok(Self { name, value: value.map_err(|_| Closed::WrongType)?, ctx: ctx.ctx })
     }
 
     /// What the key holds.
@@ -90,11 +103,12 @@ impl<'a> Key<'a> {
     }
 
     /// Creates the key, which must not exist.
-    pub(crate) fn create(&mut self, ctx: &Context, value: Value) {
+    pub(crate) fn create(&mut self, ctx: &Context, value: Value) -> Result<(), Closed> {
         let key = ctx.open_key_writable(self.name);
-        if let Err(error) = key.set_value(&PROJECT_TYPE, value) {
-            server::log(ctx, &format!("could not create a project: {error}"));
-        }
+        key.set_value(&PROJECT_TYPE, value).map_err(|_| Closed::WrongType)?;
+        drop(key);
+        *self = Self::open_unread(ctx, self.name)?;
+        Ok(())
     }
 
     /// Tells whoever watches the key that it changed.
@@ -118,27 +132,27 @@ pub(crate) fn is_replay(ctx: &Context) -> bool {
     ctx.get_flags().intersects(ContextFlags::REPLICATED | ContextFlags::LOADING)
 }
 
-fn into_pointer(project: Project) -> *mut c_void {
-    Box::into_raw(Box::new(Value::new(project))).cast()
+fn into_pointer(value: Value) -> *mut c_void {
+    Box::into_raw(Box::new(value)).cast()
 }
 
-/// Lends the project behind a value pointer of a type callback.
+/// Lends the value behind a value pointer of a type callback.
 ///
 /// # Safety
 /// `value` must be a live pointer of our type (fact 2), and the reference must not outlive the callback.
-unsafe fn lend<'a>(value: *const c_void) -> Option<&'a Project> {
+unsafe fn lend<'a>(value: *const c_void) -> Option<&'a Value> {
     // SAFETY: the caller's promise.
-    unsafe { value.cast::<Value>().as_ref() }.map(Value::project)
+    unsafe { value.cast::<Value>().as_ref() }
 }
 
 extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, encoding: c_int) -> *mut c_void {
     let loaded = guard(|| {
-        let read = |_| raw::load_string_buffer(rdb).ok();
+        let read = || raw::load_string_buffer(rdb).ok();
         let more = || raw::load_unsigned(rdb).ok();
         persistence::load(encoding, more, read)
     });
     match loaded {
-        Ok(Ok(project)) => into_pointer(project),
+        Ok(Ok(project)) => into_pointer(Value::new(project)),
         Ok(Err(why)) => {
             let why = format!("cannot load a project: {why}");
             redis_module::logging::log_io_error(rdb, redis_module::logging::RedisLogLevel::Warning, &why);
@@ -150,9 +164,9 @@ extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, encoding: c_int) -> *mut c_
 
 unsafe extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
     // SAFETY: the server passes a live value of our type for the time of the call.
-    let Some(project) = (unsafe { lend(value) }) else { return };
+    let Some(value) = (unsafe { lend(value) }) else { return };
     let saved = guard(|| {
-        persistence::save(project, |more| raw::save_unsigned(rdb, more), |piece| raw::save_slice(rdb, piece));
+        persistence::save(value, |more| raw::save_unsigned(rdb, more), |piece| raw::save_slice(rdb, piece));
     });
     if saved.is_err() {
         abandon_child();
@@ -170,11 +184,16 @@ fn abandon_child() {
 
 unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::RedisModuleString, value: *mut c_void) {
     // SAFETY: the server passes a live value of our type for the time of the call.
-    let Some(project) = (unsafe { lend(value) }) else { return };
+    let Some(value) = (unsafe { lend(value) }) else { return };
+    if !value.is_readable() {
+        // What came behind its pieces in the old AOF could not be applied, and would be lost: that AOF must stay.
+        redis_module::logging::log_warning("poppo: no AOF rewrite while there is a project that could not be read");
+        abandon_child();
+    }
     // SAFETY: fact 3: reading the table.
     let Some(emit) = (unsafe { raw::RedisModule_EmitAOF }) else { return };
     let rewritten = guard(|| {
-        persistence::rewrite(project, |order, piece| {
+        persistence::rewrite(value, |order, piece| {
             // SAFETY: the format says what follows: a string object, a C string, a buffer with its length.
             unsafe {
                 emit(
@@ -196,25 +215,25 @@ unsafe extern "C" fn aof_rewrite(aof: *mut raw::RedisModuleIO, key: *mut raw::Re
 
 unsafe extern "C" fn mem_usage(value: *const c_void) -> usize {
     // SAFETY: the server passes a live value of our type for the time of the call.
-    let project = unsafe { lend(value) };
-    guard(|| project.map_or(0, Project::memory)).unwrap_or(0)
+    let value = unsafe { lend(value) };
+    guard(|| value.map_or(0, Value::memory)).unwrap_or(0)
 }
 
 unsafe extern "C" fn free_effort(_key: *mut raw::RedisModuleString, value: *const c_void) -> usize {
     // SAFETY: the server passes a live value of our type for the time of the call.
-    let project = unsafe { lend(value) };
-    guard(|| project.map_or(1, Project::free_effort)).unwrap_or(1)
+    let value = unsafe { lend(value) };
+    guard(|| value.map_or(1, |value| value.project().free_effort())).unwrap_or(1)
 }
 
 unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {
     // SAFETY: the server passes a live value of our type for the time of the call.
-    let Some(project) = (unsafe { lend(value) }) else { return };
+    let Some(value) = (unsafe { lend(value) }) else { return };
     let (add, end) =
         // SAFETY: fact 3: reading the table.
         unsafe { (raw::RedisModule_DigestAddStringBuffer, raw::RedisModule_DigestEndSequence) };
     let (Some(add), Some(end)) = (add, end) else { return };
     let _logged = guard(|| {
-        for piece in project.pieces() {
+        for piece in value.pieces() {
             // SAFETY: the digest is the callback's; the piece is a live buffer of that length.
             unsafe { add(digest, piece.as_ptr().cast::<c_char>(), piece.len()) };
         }
@@ -229,9 +248,9 @@ unsafe extern "C" fn copy(
     value: *const c_void,
 ) -> *mut c_void {
     // SAFETY: the server passes a live value of our type for the time of the call.
-    let project = unsafe { lend(value) };
+    let value = unsafe { lend(value) };
     // A null answer makes COPY fail and change nothing.
-    guard(|| project.cloned().map_or(ptr::null_mut(), into_pointer)).unwrap_or(ptr::null_mut())
+    guard(|| value.map(Value::copy).map_or(ptr::null_mut(), into_pointer)).unwrap_or(ptr::null_mut())
 }
 
 unsafe extern "C" fn free(value: *mut c_void) {

@@ -62,8 +62,8 @@ impl From<Corrupt> for Unreadable {
 }
 
 /// Writes a project: each piece behind [`MORE`], then [`END`].
-pub(crate) fn save(project: &Project, mark: impl Fn(u64), write: impl Fn(&[u8])) {
-    for piece in project.pieces() {
+pub(crate) fn save(value: &Value, mark: impl Fn(u64), write: impl Fn(&[u8])) {
+    for piece in value.pieces() {
         mark(MORE);
         write(&piece);
     }
@@ -74,7 +74,7 @@ pub(crate) fn save(project: &Project, mark: impl Fn(u64), write: impl Fn(&[u8]))
 pub(crate) fn load(
     encoding: i32,
     mut mark: impl FnMut() -> Option<u64>,
-    mut read: impl FnMut(()) -> Option<RedisBuffer>,
+    mut read: impl FnMut() -> Option<RedisBuffer>,
 ) -> Result<Project, Unreadable> {
     if u32::try_from(encoding) != Ok(ENCODING) {
         return Err(Unreadable::Encoding(encoding));
@@ -83,7 +83,7 @@ pub(crate) fn load(
     loop {
         match mark() {
             Some(MORE) => {
-                let piece = read(()).ok_or(Unreadable::Truncated)?;
+                let piece = read().ok_or(Unreadable::Truncated)?;
                 match &mut project {
                     None => project = Some(Project::load(piece.as_ref())?),
                     Some(project) => project.load_next(piece.as_ref())?,
@@ -96,8 +96,8 @@ pub(crate) fn load(
 }
 
 /// Writes a project as commands: `POPPO.LOAD project FIRST|NEXT piece`.
-pub(crate) fn rewrite(project: &Project, emit: impl Fn(&CStr, &[u8])) {
-    for (position, piece) in project.pieces().enumerate() {
+pub(crate) fn rewrite(value: &Value, emit: impl Fn(&CStr, &[u8])) {
+    for (position, piece) in value.pieces().enumerate() {
         emit(if position == 0 { c"FIRST" } else { c"NEXT" }, &piece);
     }
 }
@@ -131,21 +131,31 @@ fn load_piece(ctx: &Context, words: &[RedisString]) -> Result<Reply<'static>, Fa
     let [_, _, order, piece] = words else {
         return Err(Bad("POPPO.LOAD takes FIRST or NEXT and a piece".into()).into());
     };
-    let corrupt = |corrupt: Corrupt| Bad(corrupt.to_string());
-    let mut key = Key::open(ctx, key_name(words)?)?;
-    match (order.as_slice(), key.value()) {
+    let piece = piece.as_slice();
+    let mut key = Key::open_unread(ctx, key_name(words)?)?;
+    let loaded = match (order.as_slice(), key.value()) {
         (b"FIRST", None) => {
-            let project = Project::load(piece.as_slice()).map_err(corrupt)?;
-            key.create(ctx, Value::new(project));
+            let loaded = Project::load(piece);
+            let (value, loaded) = match loaded {
+                Ok(project) => (Value::new(project), Ok(())),
+                Err(corrupt) => (Value::unreadable(piece), Err(corrupt)),
+            };
+            key.create(ctx, value)?;
+            loaded
+        }
+        (b"NEXT", Some(value)) if value.is_readable() => {
+            let loaded = value.project_mut().load_next(piece);
+            value.recount();
+            loaded.inspect_err(|_| value.give_up(piece))
         }
         (b"NEXT", Some(value)) => {
-            value.project_mut().load_next(piece.as_slice()).map_err(corrupt)?;
-            value.recount();
+            value.give_up(piece);
+            return Err(Failure::Unreadable);
         }
         (order, _) => return Err(Bad(format!("'{}' does not fit what is there", shown(order))).into()),
-    }
+    };
     key.announce(ctx, LOAD_DOC.event);
     // Where slots migrate between nodes of a cluster, pieces come over a link: this node's AOF and replicas need them.
     ctx.replicate_verbatim();
-    Ok(Reply::Ok)
+    loaded.map(|()| Reply::Ok).map_err(|corrupt| Bad(corrupt.to_string()).into())
 }

@@ -11,7 +11,7 @@ use redis_module::{Context, RedisString};
 use crate::args::shown;
 use crate::failure::Failure;
 use crate::ffi::{self, Info};
-use crate::value::{LEASES, PROJECTS};
+use crate::value::{LEASES, PROJECTS, UNREADABLE};
 
 /// `poppo.restart-grace` in milliseconds.
 pub(crate) static RESTART_GRACE: AtomicI64 = AtomicI64::new(RESTART_GRACE_DEFAULT);
@@ -112,7 +112,7 @@ pub(crate) fn count(before: Totals, after: Totals) {
 /// Counts an error answer.
 pub(crate) fn count_failure(failure: &Failure) {
     let counter = match failure {
-        Failure::Bad(_) => Some(&REFUSED_ERR),
+        Failure::Bad(_) | Failure::Unreadable => Some(&REFUSED_ERR),
         Failure::WrongType => Some(&REFUSED_WRONGTYPE),
         Failure::Refused(refusal) => REFUSED.get(refusal.code_index()),
         Failure::Panicked => None,
@@ -190,6 +190,7 @@ pub(crate) fn info(info: &Info<'_>) {
     count("refused_wrongtype", &REFUSED_WRONGTYPE);
     count("panics", &PANICS);
     count("apply_failures", &APPLY_FAILURES);
+    info.number("unreadable_projects", UNREADABLE.load(Ordering::Relaxed).max(0).unsigned_abs());
     info.number("restart_grace_ms", RESTART_GRACE.load(Ordering::Relaxed).unsigned_abs());
     info.text("warning_maxmemory_policy", Eviction::current().warning());
 }

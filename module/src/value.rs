@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use poppo_core::Project;
+use poppo_core::{Instant, Project};
 
 /// How many projects there are on this server.
 pub(crate) static PROJECTS: AtomicI64 = AtomicI64::new(0);
@@ -10,19 +10,48 @@ pub(crate) static PROJECTS: AtomicI64 = AtomicI64::new(0);
 /// How many issues are held in all of them.
 pub(crate) static LEASES: AtomicI64 = AtomicI64::new(0);
 
+/// How many projects could not be read.
+pub(crate) static UNREADABLE: AtomicI64 = AtomicI64::new(0);
+
 /// A project, counted for as long as it exists. It may be dropped on another thread.
 #[derive(Debug)]
 pub(crate) struct Value {
     project: Project,
     counted: i64,
+    /// The pieces of a project that could not be read, as they came. It is then kept from all commands: to show it empty
+    /// would hand out again what its workers hold.
+    unreadable: Option<Vec<Vec<u8>>>,
 }
 
 impl Value {
     pub(crate) fn new(project: Project) -> Self {
         PROJECTS.fetch_add(1, Ordering::Relaxed);
-        let mut value = Self { project, counted: 0 };
+        let mut value = Self { project, counted: 0, unreadable: None };
         value.recount();
         value
+    }
+
+    /// A project whose first piece could not be read.
+    pub(crate) fn unreadable(piece: &[u8]) -> Self {
+        let mut value = Self::new(Project::new(Instant::EPOCH));
+        UNREADABLE.fetch_add(1, Ordering::Relaxed);
+        value.unreadable = Some(vec![piece.to_vec()]);
+        value
+    }
+
+    /// A further piece could not be read, or belongs to a project that could not.
+    pub(crate) fn give_up(&mut self, piece: &[u8]) {
+        let project = &self.project;
+        let pieces = self.unreadable.get_or_insert_with(|| {
+            UNREADABLE.fetch_add(1, Ordering::Relaxed);
+            // What could be read before.
+            project.pieces().collect()
+        });
+        pieces.push(piece.to_vec());
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        self.unreadable.is_none()
     }
 
     pub(crate) fn project(&self) -> &Project {
@@ -32,6 +61,28 @@ impl Value {
     /// Whoever changes the project calls [`Value::recount`] afterwards.
     pub(crate) fn project_mut(&mut self) -> &mut Project {
         &mut self.project
+    }
+
+    /// The project as it is stored: what could not be read is passed on as it came.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Vec<u8>> {
+        let raw = self.unreadable.iter().flatten().cloned();
+        let project = self.is_readable().then(|| self.project.pieces()).into_iter().flatten();
+        raw.chain(project)
+    }
+
+    /// An independent copy.
+    pub(crate) fn copy(&self) -> Self {
+        let mut copy = Self::new(self.project.clone());
+        copy.unreadable.clone_from(&self.unreadable);
+        if !copy.is_readable() {
+            UNREADABLE.fetch_add(1, Ordering::Relaxed);
+        }
+        copy
+    }
+
+    /// Its size in bytes, roughly.
+    pub(crate) fn memory(&self) -> usize {
+        self.project.memory() + self.unreadable.iter().flatten().map(Vec::len).sum::<usize>()
     }
 
     /// Brings the server's count of leases up to date.
@@ -46,5 +97,6 @@ impl Drop for Value {
     fn drop(&mut self) {
         PROJECTS.fetch_sub(1, Ordering::Relaxed);
         LEASES.fetch_sub(self.counted, Ordering::Relaxed);
+        UNREADABLE.fetch_sub(i64::from(!self.is_readable()), Ordering::Relaxed);
     }
 }

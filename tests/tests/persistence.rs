@@ -8,7 +8,7 @@
     reason = "in a test a panic is the report"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use poppo_tests::transcript::show;
@@ -482,11 +482,19 @@ fn an_aof_played_back_by_a_client_is_refused_command_by_command() {
     assert_eq!(client.int("EXISTS p"), 0);
 }
 
+/// Where `part` begins.
+fn find(whole: &[u8], part: &[u8]) -> usize {
+    whole.windows(part.len()).position(|window| window == part).unwrap()
+}
+
 /// The part of a server's AOF whose name ends so.
 fn aof_file(directory: &Path, suffix: &str) -> Vec<u8> {
+    std::fs::read(aof_path(directory, suffix)).unwrap()
+}
+
+fn aof_path(directory: &Path, suffix: &str) -> PathBuf {
     let mut files = std::fs::read_dir(directory.join("appendonlydir")).unwrap().map(|entry| entry.unwrap().path());
-    let file = files.find(|path| path.to_string_lossy().ends_with(suffix));
-    std::fs::read(file.unwrap_or_else(|| panic!("no {suffix}"))).unwrap()
+    files.find(|path| path.to_string_lossy().ends_with(suffix)).unwrap_or_else(|| panic!("no {suffix}"))
 }
 
 /// The commands in the incremental AOF of a server.
@@ -502,6 +510,57 @@ fn aof_commands(directory: &Path) -> Vec<Vec<Vec<u8>>> {
         commands.push(words.collect());
     }
     commands
+}
+
+#[test]
+fn a_project_of_a_newer_version_in_an_aof_is_kept_from_everybody_and_comes_back_with_that_version() {
+    let mut server = aof(Server::builder().no_grace()).arg("aof-use-rdb-preamble", "no").start();
+    let mut connection = server.connect();
+    let token = connection.int("POPPO.CHECKOUT p 1 w");
+    connection.ok("POPPO.CHECKOUT q 1 w");
+    rewrite_aof(&mut connection);
+    connection.ok("POPPO.CHECKOUT p 2 w");
+    server.shutdown("NOSAVE");
+
+    // The first piece of p as a version to come would write it.
+    let path = aof_path(server.dir(), ".base.aof");
+    let base = std::fs::read(&path).unwrap();
+    let mut newer = base.clone();
+    let head = b"\r\np\r\n$5\r\nFIRST\r\n$";
+    let length = find(&base, head) + head.len();
+    let version = length + find(&base[length..], b"\n") + 1;
+    newer[version] = 200;
+    std::fs::write(&path, &newer).unwrap();
+    server.start_again();
+    let mut connection = server.connect();
+    let text = "ERR the project could not be read when it was loaded; the server's log says why. Nothing was changed";
+    for line in ["POPPO.CHECKOUT p 1 thief", "POPPO.GET p 1", "POPPO.CONFIG p GET", "POPPO.EVICT p 1", "POPPO.STATS p"]
+    {
+        connection.refused(line, text);
+    }
+    assert_eq!(connection.info("poppo", "poppo_unreadable_projects"), "1");
+    assert_ne!(connection.info("poppo", "poppo_apply_failures"), "0");
+    assert!(server.log().contains("encoding version 200 is newer"), "{}", server.log());
+    connection.ok("POPPO.CHECKOUT q 2 w");
+    connection.ok("COPY p r");
+    assert_eq!(connection.info("poppo", "poppo_unreadable_projects"), "2");
+    connection.ok("UNLINK r");
+    // What came behind the piece is only in this AOF: it stays.
+    connection.ok("BGREWRITEAOF");
+    wait_until("the rewrite has failed", || {
+        connection.info("persistence", "aof_last_bgrewrite_status") == "err"
+            && connection.info("persistence", "aof_rewrite_in_progress") == "0"
+    });
+    server.shutdown("NOSAVE");
+
+    std::fs::write(&path, &base).unwrap();
+    server.start_again();
+    let mut connection = server.connect();
+    assert_eq!(connection.info("poppo", "poppo_unreadable_projects"), "0");
+    assert_eq!(connection.ok("POPPO.GET p 1").count("token"), token);
+    for line in ["POPPO.GET p 2", "POPPO.GET q 1", "POPPO.GET q 2"] {
+        assert_eq!(connection.ok(line).field("status"), "processing", "{line}");
+    }
 }
 
 #[test]
