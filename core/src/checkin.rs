@@ -2,11 +2,12 @@
 
 use compact_str::CompactString;
 
+use crate::events::Entry;
 use crate::issue::{Ended, Issue, Run};
 use crate::life::LifeId;
 use crate::project::{Measure, Project};
 use crate::refusal::{Refusal, Stale};
-use crate::types::{EndedBy, Instant, IssueNumber, Name, Now, Outcome, Text, Token};
+use crate::types::{EndedBy, Instant, IssueNumber, Name, Now, Outcome, Status, Text, Token};
 
 /// What a worker reports.
 #[derive(Debug, Clone, Copy)]
@@ -106,12 +107,13 @@ impl Project {
             return;
         };
         self.head.ends += 1;
+        let process = life.process;
         let ended = Ended {
             end: self.head.ends,
             at,
             by,
             outcome,
-            process: life.process,
+            process,
             pid: life.pid,
             host: life.host,
             reason: left.reason.map(|reason| reason.as_str().into()),
@@ -126,7 +128,21 @@ impl Project {
             self.record(Measure::Hold, at.since(issue.started));
         }
         issue.run = Run::Ended(Box::new(ended));
+        issue.version = self.next_event();
+        issue.behind = true;
+        let entry = Entry {
+            issue: number,
+            token: issue.token,
+            at,
+            process,
+            kind: issue.kind,
+            what: by.into(),
+            status: Some(outcome.into()),
+            from: Some(Status::Processing),
+            reason: left.reason.map(|reason| reason.as_str().into()),
+        };
         self.set_issue(number, Some(issue));
+        self.log(entry);
         self.drop_if_over(holder);
     }
 }

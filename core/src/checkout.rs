@@ -2,12 +2,13 @@
 
 use compact_str::CompactString;
 
+use crate::events::Entry;
 use crate::issue::{Issue, Run};
 use crate::life::{Due, Life, LifeId, Orphaned, Standing};
 use crate::project::{Measure, Project};
 use crate::refusal::Refusal;
 use crate::settings::Setting;
-use crate::types::{Instant, IssueNumber, Millis, Name, Now, OrphanReason, Pid, Text, Token};
+use crate::types::{EventKind, Instant, IssueNumber, Millis, Name, Now, OrphanReason, Pid, Status, Text, Token};
 
 /// What a process asks for.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +170,9 @@ impl Project {
         let token = Token::after(self.head.last_token, now.at);
         self.head.last_token = Some(token);
         self.head.totals.checkouts += 1;
+        let from = before.as_ref().map(|issue| issue.status());
         let (title, completed) = before.map_or((None, None), |issue| (issue.title, issue.completed));
+        let version = self.next_event();
         let issue = Issue {
             token,
             started: now.at,
@@ -177,8 +180,22 @@ impl Project {
             run: Run::Held(life),
             title: request.title.map(|title| CompactString::new(title.as_str())).or(title),
             kind: request.kind.map(|kind| self.names.intern(kind.as_str())),
+            version,
+            behind: true,
+        };
+        let entry = Entry {
+            issue: request.issue,
+            token,
+            at: now.at,
+            process: self.names.intern(request.process.as_str()),
+            kind: issue.kind,
+            what: if loser.is_some() { EventKind::Takeover } else { EventKind::Checkout },
+            status: Some(Status::Processing),
+            from,
+            reason: loser.map(|(_, orphaned)| orphaned.reason.as_str().into()),
         };
         self.set_issue(request.issue, Some(Box::new(issue)));
+        self.log(entry);
         if let Some((holder, _)) = loser {
             self.drop_if_over(holder);
         }

@@ -23,6 +23,8 @@ pub(crate) struct Index {
     idle: BTreeSet<(Instant, LifeId)>,
     /// Issues that nobody holds, by the number of their last lease's end.
     finished: BTreeMap<u64, IssueNumber>,
+    /// Issues whose labels are behind, by the version of their status.
+    unlabelled: BTreeSet<(u64, IssueNumber)>,
     by_status: [u64; Status::ALL.len()],
     /// The free texts of all records, in bytes.
     texts: usize,
@@ -177,6 +179,19 @@ impl Index {
         self.texts = self.texts.saturating_sub(bytes);
     }
 
+    pub(crate) fn enter_unlabelled(&mut self, version: u64, number: IssueNumber) {
+        self.unlabelled.insert((version, number));
+    }
+
+    pub(crate) fn leave_unlabelled(&mut self, version: u64, number: IssueNumber) {
+        self.unlabelled.remove(&(version, number));
+    }
+
+    /// Issues whose labels are behind, longest first.
+    pub(crate) fn unlabelled(&self) -> impl Iterator<Item = (u64, IssueNumber)> {
+        self.unlabelled.iter().copied()
+    }
+
     pub(crate) fn count_issue(&mut self, status: Status) {
         if let Some(count) = self.by_status.get_mut(status as usize) {
             *count += 1;
@@ -231,7 +246,7 @@ impl Index {
     pub(crate) fn memory(&self) -> usize {
         let pair = size_of::<(Instant, LifeId)>();
         (self.due.certain.len() + self.due.silence.len()) * 2 * pair
-            + (self.idle.len() + self.finished.len() + self.current.len()) * pair
+            + (self.idle.len() + self.finished.len() + self.current.len() + self.unlabelled.len()) * pair
             + self.count(Status::Processing) as usize * size_of::<IssueNumber>()
             + self.held.len() * size_of::<(LifeId, BTreeSet<IssueNumber>)>()
     }

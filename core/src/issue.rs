@@ -18,6 +18,10 @@ pub(crate) struct Issue {
     pub(crate) title: Option<CompactString>,
     /// The task type of the current or last run.
     pub(crate) kind: Option<NameId>,
+    /// The number of the event that gave it its status.
+    pub(crate) version: u64,
+    /// Whether its labels were not confirmed since.
+    pub(crate) behind: bool,
 }
 
 /// Held, or how the last lease ended.

@@ -23,6 +23,7 @@
 //! | `index` | who is due when: derived from the records |
 //! | `life`, `issue` | one record each, and the orphan rule |
 //! | `checkout`, `checkin`, `heartbeat`, `repair`, `manage` | the commands that write |
+//! | `events` | the project's log, and whose labels are behind |
 //! | `orphans`, `look` | the commands that read |
 //! | `snapshot` | a project as bytes, and back |
 
@@ -30,6 +31,7 @@
 
 mod checkin;
 mod checkout;
+mod events;
 mod fault;
 mod heartbeat;
 mod index;
@@ -49,6 +51,7 @@ mod types;
 
 pub use checkin::{Checkin, Effect};
 pub use checkout::{Checkout, Lease};
+pub use events::{Event, Events, Unlabelled};
 #[cfg(any(test, feature = "fault-injection"))]
 pub use fault::{arm as arm_fault, disarm as disarm_fault};
 pub use heartbeat::{Heartbeat, Liveness, Pulse};
@@ -61,6 +64,6 @@ pub use settings::{Setting, Settings};
 pub use snapshot::{Corrupt, VERSION};
 pub use stats::{Durations, Totals};
 pub use types::{
-    EndedBy, Instant, Invalid, IssueNumber, Judge, MAX_INTEGER, MAX_NAME, MAX_TEXT, Millis, Name, Now, OrphanReason,
-    Outcome, Pid, RepairOutcome, Status, Text, Token, integer,
+    EndedBy, EventKind, Instant, Invalid, IssueNumber, Judge, MAX_INTEGER, MAX_NAME, MAX_TEXT, Millis, Name, Now,
+    OrphanReason, Outcome, Pid, RepairOutcome, Status, Text, Token, integer,
 };

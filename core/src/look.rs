@@ -267,6 +267,7 @@ impl Project {
             + ended * size_of::<crate::issue::Ended>()
             + self.lives.len() * size_of::<(LifeId, Life)>() * 3 / 2
             + self.names.len() * 80
+            + self.log.memory()
             + self.index.memory() * 3 / 2
     }
 }

@@ -1,10 +1,12 @@
 //! `FORGET` and `CONFIG`: what people change by hand.
 
 use crate::checkin::Effect;
+use crate::events::Entry;
+use crate::issue::{Issue, Run};
 use crate::project::Project;
 use crate::refusal::Refusal;
 use crate::settings::{Setting, Settings};
-use crate::types::{IssueNumber, Now};
+use crate::types::{EventKind, IssueNumber, Now};
 
 impl Project {
     /// Removes every trace of an issue that nobody holds. Unchanged where it was not known.
@@ -15,10 +17,26 @@ impl Project {
         if let Some((issue, _, life)) = self.holder_of(number) {
             return Err(self.held(number, issue, life));
         }
-        if !self.issues.contains_key(&number) {
+        let Some(Issue { token, kind, run: Run::Ended(ended), .. }) = self.issues.get(&number).map(|issue| &**issue)
+        else {
             return Ok(Effect::Unchanged);
-        }
-        self.change(now, |project| project.set_issue(number, None));
+        };
+        let entry = Entry {
+            issue: number,
+            token: *token,
+            at: now.at,
+            process: ended.process,
+            kind: *kind,
+            what: EventKind::Forget,
+            status: None,
+            from: Some(ended.outcome.into()),
+            reason: None,
+        };
+        self.change(now, |project| {
+            project.next_event();
+            project.set_issue(number, None);
+            project.log(entry);
+        });
         Ok(Effect::Changed)
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::events::{Entry, Log};
 use crate::fault;
 use crate::index::{Index, Place};
 use crate::issue::{Issue, Run};
@@ -28,6 +29,7 @@ pub struct Project {
     pub(crate) lives: BTreeMap<LifeId, Life>,
     pub(crate) names: Names,
     pub(crate) index: Index,
+    pub(crate) log: Log,
     journal: Journal,
 }
 
@@ -39,6 +41,8 @@ pub(crate) struct Head {
     pub(crate) next_life: LifeId,
     /// How many leases have ended.
     pub(crate) ends: u64,
+    /// The number of the newest event.
+    pub(crate) last_event: u64,
     pub(crate) settings: Settings,
     pub(crate) totals: Totals,
 }
@@ -63,6 +67,8 @@ enum Before {
     Issue(IssueNumber, Option<Box<Issue>>),
     Life(LifeId, Option<Life>),
     Recorded(Measure, Recorded),
+    Logged,
+    Trimmed(Entry),
 }
 
 /// Which histogram a duration belongs to.
@@ -85,6 +91,7 @@ impl Project {
             last_token: None,
             next_life: LifeId(1),
             ends: 0,
+            last_event: 0,
             settings: Settings::default(),
             totals: Totals::default(),
         })
@@ -99,6 +106,7 @@ impl Project {
             lives: BTreeMap::new(),
             names: Names::default(),
             index: Index::default(),
+            log: Log::default(),
             journal: Journal::default(),
         }
     }
@@ -107,6 +115,7 @@ impl Project {
     /// [`Project::roll_back`] follows.
     pub(crate) fn change<T>(&mut self, now: Now, changes: impl FnOnce(&mut Self) -> T) -> T {
         self.journal.head = Some(Box::new(self.head.clone()));
+        self.trim_log();
         let answer = changes(self);
         self.trim(now);
         self.journal = Journal::default();
@@ -129,6 +138,8 @@ impl Project {
                 Before::Life(id, Some(life)) => drop(self.lives.insert(id, life)),
                 Before::Life(id, None) => drop(self.lives.remove(&id)),
                 Before::Recorded(measure, recorded) => self.histogram(measure).take_back(recorded),
+                Before::Logged => self.log.pop(),
+                Before::Trimmed(entry) => self.log.put_back(entry),
             }
         }
         self.rebuild();
@@ -146,6 +157,10 @@ impl Project {
         let issues: Vec<IssueNumber> = self.issues.keys().copied().collect();
         for number in issues {
             self.enter_issue(number);
+        }
+        for entry in self.log.iter(0) {
+            entry.names().for_each(|name| self.names.acquire(name));
+            self.index.enter_texts(entry.text_bytes());
         }
         self.names.drop_unused();
     }
@@ -188,6 +203,16 @@ impl Project {
         fault::point();
     }
 
+    /// Adds an event, whose number the header has already. It uses its names from now on.
+    pub(crate) fn log(&mut self, entry: Entry) {
+        fault::point();
+        entry.names().for_each(|name| self.names.acquire(name));
+        self.index.enter_texts(entry.text_bytes());
+        self.log.push(entry);
+        self.note(Before::Logged);
+        fault::point();
+    }
+
     fn histogram(&mut self, measure: Measure) -> &mut Histogram {
         match measure {
             Measure::Hold => &mut self.hold,
@@ -224,6 +249,9 @@ impl Project {
         issue.names().for_each(|name| self.names.acquire(name));
         self.index.count_issue(issue.status());
         self.index.enter_texts(issue.text_bytes());
+        if issue.behind {
+            self.index.enter_unlabelled(issue.version, number);
+        }
         match &issue.run {
             Run::Ended(ended) => self.index.enter_finished(ended.end, number),
             Run::Held(id) => {
@@ -239,6 +267,9 @@ impl Project {
         issue.names().for_each(|name| self.names.release(name));
         self.index.uncount_issue(issue.status());
         self.index.leave_texts(issue.text_bytes());
+        if issue.behind {
+            self.index.leave_unlabelled(issue.version, number);
+        }
         match &issue.run {
             Run::Ended(ended) => self.index.leave_finished(ended.end),
             Run::Held(id) => {
@@ -287,6 +318,23 @@ impl Project {
         }
     }
 
+    /// Drops the oldest events that are over the project's limit. Before the changes of a command, not behind them:
+    /// whoever publishes what a command did finds it in the log, even where none is kept.
+    fn trim_log(&mut self) {
+        let kept = self.head.settings.get(Setting::EventsKept);
+        for _ in 0..Self::TRIM {
+            if self.log.len() as u64 <= kept {
+                break;
+            }
+            fault::point();
+            if let Some(entry) = self.log.pop_oldest() {
+                entry.names().for_each(|name| self.names.release(name));
+                self.index.leave_texts(entry.text_bytes());
+                self.note(Before::Trimmed(entry));
+            }
+        }
+    }
+
     /// The current life of a process, if it has one.
     pub(crate) fn current_life(&self, process: Name<'_>) -> Option<(LifeId, &Life)> {
         let id = self.index.current(self.names.find(process.as_str())?)?;
@@ -327,6 +375,6 @@ impl Project {
 
     /// How many allocations freeing the project takes, roughly.
     pub fn free_effort(&self) -> usize {
-        self.issues.len() + self.lives.len() + self.names.len()
+        self.issues.len() + self.lives.len() + self.names.len() + self.log.len() / 256
     }
 }

@@ -1,17 +1,20 @@
 //! A project as bytes: what RDB files, AOF rewrites, DUMP and DEBUG DIGEST are made of.
 //!
-//! A project is a sequence of **pieces**: one head, then its lives, then its issues, each sorted and a few hundred to
+//! A project is a sequence of **pieces**: one head, then its lives, its issues and its events, each in order and a few hundred to
 //! a piece, so that no step holds the whole in memory. A piece begins with the version of its encoding; the rest is
 //! [postcard](https://postcard.jamesmunns.com/wire-format), a stable format of variable-length integers. Names are
 //! spelled out once a piece. Equal projects give equal bytes, whatever order their commands came in.
 //!
 //! Reading trusts nothing: every value is checked as a command's argument would be, and every reference.
 
+mod v1;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use crate::events::Entry;
 use crate::issue::{Ended, Issue, Run};
 use crate::life::{Life, LifeId, Progress, Standing};
 use crate::names::{NameId, Names};
@@ -19,11 +22,12 @@ use crate::project::{Head, Project};
 use crate::settings::Settings;
 use crate::stats::{Histogram, Totals};
 use crate::types::{
-    EndedBy, HIGHEST_STORED, Instant, IssueNumber, Millis, Name, OrphanReason, Outcome, Pid, Text, Token,
+    EndedBy, EventKind, HIGHEST_STORED, Instant, IssueNumber, Millis, Name, OrphanReason, Outcome, Pid, Status, Text,
+    Token,
 };
 
 /// The version of the encoding that this build writes, and the newest that it reads.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// How many records a piece holds at most.
 const PIECE: usize = 256;
@@ -52,6 +56,8 @@ enum Piece<'a> {
     Lives(Rows<'a, LifeRow<'a>>),
     #[serde(borrow)]
     Issues(Rows<'a, IssueRow<'a>>),
+    #[serde(borrow)]
+    Events(Rows<'a, EventRow<'a>>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +66,7 @@ struct HeadRow {
     last_token: Option<Token>,
     next_life: u64,
     ends: u64,
+    last_event: u64,
     settings: Settings,
     totals: Totals,
     hold: Histogram,
@@ -105,6 +112,21 @@ struct IssueRow<'a> {
     kind: Option<u32>,
     #[serde(borrow)]
     run: RunRow<'a>,
+    version: u64,
+    behind: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EventRow<'a> {
+    issue: IssueNumber,
+    token: Token,
+    at: Instant,
+    process: u32,
+    kind: Option<u32>,
+    what: EventKind,
+    status: Option<Status>,
+    from: Option<Status>,
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,11 +173,17 @@ fn encode(piece: &Piece<'_>) -> Vec<u8> {
 
 fn decode(piece: &[u8]) -> Result<Piece<'_>, Corrupt> {
     match piece.split_first() {
-        Some((&VERSION, body)) => match postcard::take_from_bytes(body) {
-            Ok((piece, [])) => Ok(piece),
-            _ => Err(Corrupt::Encoding),
-        },
+        Some((&VERSION, body)) => whole(body),
+        Some((&v1::VERSION, body)) => whole::<v1::Piece<'_>>(body).map(Piece::from),
         Some((&version, _)) if version > VERSION => Err(Corrupt::Version(version)),
+        _ => Err(Corrupt::Encoding),
+    }
+}
+
+/// Decodes a body of which nothing may be left over.
+fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Corrupt> {
+    match postcard::take_from_bytes(body) {
+        Ok((piece, [])) => Ok(piece),
         _ => Err(Corrupt::Encoding),
     }
 }
@@ -170,6 +198,10 @@ impl Project {
                 chunks(self.issues.iter().map(|(number, issue)| (number, &**issue)), Issue::text_bytes)
                     .map(|issues| self.issues_piece(issues)),
             )
+            .chain(
+                chunks(self.log.iter(0).map(|entry| (&(), entry)), Entry::text_bytes)
+                    .map(|events| self.events_piece(events)),
+            )
     }
 
     fn head_piece(&self) -> Vec<u8> {
@@ -178,6 +210,7 @@ impl Project {
             last_token: self.head.last_token,
             next_life: self.head.next_life.0,
             ends: self.head.ends,
+            last_event: self.head.last_event,
             settings: self.head.settings.clone(),
             totals: self.head.totals,
             hold: self.hold.clone(),
@@ -231,9 +264,28 @@ impl Project {
                     metadata: ended.metadata.iter().map(|(f, v)| (f.as_str(), v.as_str())).collect(),
                 }),
             },
+            version: issue.version,
+            behind: issue.behind,
         });
         let rows = rows.collect();
         encode(&Piece::Issues(Rows { names: table.names, rows }))
+    }
+
+    fn events_piece(&self, events: Vec<(&(), &Entry)>) -> Vec<u8> {
+        let mut table = Table::default();
+        let rows = events.into_iter().map(|((), entry)| EventRow {
+            issue: entry.issue,
+            token: entry.token,
+            at: entry.at,
+            process: table.number(&self.names, entry.process),
+            kind: entry.kind.map(|kind| table.number(&self.names, kind)),
+            what: entry.what,
+            status: entry.status,
+            from: entry.from,
+            reason: entry.reason.as_deref(),
+        });
+        let rows = rows.collect();
+        encode(&Piece::Events(Rows { names: table.names, rows }))
     }
 }
 
@@ -261,8 +313,12 @@ impl Project {
     /// [`Corrupt`] where it is not the head of a project.
     pub fn load(piece: &[u8]) -> Result<Self, Corrupt> {
         let Piece::Head(row) = decode(piece)? else { return Err(Corrupt::Value("the first piece")) };
-        if row.next_life == 0 || row.next_life > HIGHEST_STORED || row.ends > HIGHEST_STORED {
-            return Err(Corrupt::Value("the number of lives or ends"));
+        if row.next_life == 0
+            || row.next_life > HIGHEST_STORED
+            || row.ends > HIGHEST_STORED
+            || row.last_event > HIGHEST_STORED
+        {
+            return Err(Corrupt::Value("the number of lives, ends or events"));
         }
         if !row.hold.is_consistent() || !row.detection.is_consistent() || !row.totals.is_consistent() {
             return Err(Corrupt::Value("a total"));
@@ -275,6 +331,7 @@ impl Project {
             last_token: row.last_token,
             next_life: LifeId(row.next_life),
             ends: row.ends,
+            last_event: row.last_event,
             settings: row.settings,
             totals: row.totals,
         });
@@ -293,6 +350,7 @@ impl Project {
             Piece::Head(_) => Err(Corrupt::Value("a second head")),
             Piece::Lives(rows) => self.load_lives(&rows),
             Piece::Issues(rows) => self.load_issues(&rows),
+            Piece::Events(rows) => self.load_events(&rows),
         }
     }
 
@@ -330,8 +388,8 @@ impl Project {
                 return Err(Corrupt::Value("an issue's number"));
             }
             last = Some(row.number);
-            if Some(row.token) > self.head.last_token {
-                return Err(Corrupt::Value("a token"));
+            if Some(row.token) > self.head.last_token || row.version > self.head.last_event {
+                return Err(Corrupt::Value("a token or version"));
             }
             let known = match &row.run {
                 RunRow::Held(life) => self.lives.contains_key(&LifeId(*life)),
@@ -348,6 +406,36 @@ impl Project {
         for row in &rows.rows {
             let issue = row.build(names, &mut self.names)?;
             self.set_issue(row.number, Some(Box::new(issue)));
+        }
+        Ok(())
+    }
+}
+
+impl Project {
+    fn load_events(&mut self, rows: &Rows<'_, EventRow<'_>>) -> Result<(), Corrupt> {
+        let names = check_names(&rows.names)?;
+        for row in &rows.rows {
+            named(names, row.process)?;
+            row.kind.map_or(Ok(""), |kind| named(names, kind))?;
+            row.reason.map_or(Ok(()), check_text)?;
+        }
+        if (self.log.len() + rows.rows.len()) as u64 > self.head.last_event {
+            return Err(Corrupt::Value("the number of events"));
+        }
+        for row in &rows.rows {
+            let mut intern = |number: u32| named(names, number).map(|name| self.names.intern(name));
+            let entry = Entry {
+                issue: row.issue,
+                token: row.token,
+                at: row.at,
+                process: intern(row.process)?,
+                kind: row.kind.map(&mut intern).transpose()?,
+                what: row.what,
+                status: row.status,
+                from: row.from,
+                reason: row.reason.map(Into::into),
+            };
+            self.log(entry);
         }
         Ok(())
     }
@@ -441,6 +529,8 @@ impl IssueRow<'_> {
                     metadata: ended.metadata.iter().map(|(f, v)| ((*f).into(), (*v).into())).collect(),
                 })),
             },
+            version: self.version,
+            behind: self.behind,
         })
     }
 }

@@ -406,6 +406,34 @@ words! {
     }
 }
 
+words! {
+    /// What happened to an issue.
+    EventKind, "checkout, takeover, checkin, repair, evict or forget" {
+        /// Somebody has it.
+        Checkout = "checkout",
+        /// Somebody has it instead of an orphan.
+        Takeover = "takeover",
+        /// Its worker ended the lease.
+        Checkin = "checkin",
+        /// An orphan's lease was ended.
+        Repair = "repair",
+        /// A lease was ended by hand.
+        Evict = "evict",
+        /// Every trace of it was removed.
+        Forget = "forget",
+    }
+}
+
+impl From<EndedBy> for EventKind {
+    fn from(by: EndedBy) -> Self {
+        match by {
+            EndedBy::Checkin => Self::Checkin,
+            EndedBy::Repair => Self::Repair,
+            EndedBy::Evict => Self::Evict,
+        }
+    }
+}
+
 impl From<Outcome> for Status {
     fn from(outcome: Outcome) -> Self {
         match outcome {

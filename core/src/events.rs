@@ -1,0 +1,233 @@
+//! The project's own log of what happened, oldest first, and the list of issues whose labels are behind.
+//!
+//! Every change of an issue's status is one event with a number of its own. The number is also the **version** of the
+//! issue's status: whoever shows the status elsewhere confirms the version that it showed.
+
+use std::collections::VecDeque;
+
+use crate::checkin::Effect;
+use crate::names::NameId;
+use crate::project::Project;
+use crate::settings::Setting;
+use crate::types::{EventKind, Instant, IssueNumber, Now, Status, Token};
+
+/// One entry of the log. A million of them may be kept: mind each field.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) issue: IssueNumber,
+    pub(crate) token: Token,
+    pub(crate) at: Instant,
+    pub(crate) process: NameId,
+    pub(crate) kind: Option<NameId>,
+    pub(crate) what: EventKind,
+    pub(crate) status: Option<Status>,
+    pub(crate) from: Option<Status>,
+    pub(crate) reason: Option<Box<str>>,
+}
+
+impl Entry {
+    /// The names that this record uses.
+    pub(crate) fn names(&self) -> impl Iterator<Item = NameId> + use<> {
+        [Some(self.process), self.kind].into_iter().flatten()
+    }
+
+    /// The size of its free text.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.reason.as_ref().map_or(0, |reason| reason.len())
+    }
+}
+
+/// The entries that are kept: a queue in chunks, so that no single command pays for moving all of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Log {
+    chunks: VecDeque<VecDeque<Entry>>,
+    len: usize,
+}
+
+impl Log {
+    const CHUNK: usize = 256;
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry) {
+        match self.chunks.back_mut() {
+            Some(chunk) if chunk.len() < Self::CHUNK => chunk.push_back(entry),
+            _ => {
+                let mut chunk = VecDeque::with_capacity(Self::CHUNK);
+                chunk.push_back(entry);
+                self.chunks.push_back(chunk);
+            }
+        }
+        self.len += 1;
+    }
+
+    /// The rough size in bytes, without texts.
+    pub(crate) fn memory(&self) -> usize {
+        self.len * size_of::<Entry>()
+    }
+
+    /// Takes the newest entry back.
+    pub(crate) fn pop(&mut self) {
+        if let Some(chunk) = self.chunks.back_mut() {
+            self.len -= usize::from(chunk.pop_back().is_some());
+            if chunk.is_empty() {
+                self.chunks.pop_back();
+            }
+        }
+    }
+
+    /// Drops the oldest entry.
+    pub(crate) fn pop_oldest(&mut self) -> Option<Entry> {
+        let chunk = self.chunks.front_mut()?;
+        let entry = chunk.pop_front()?;
+        if chunk.is_empty() {
+            self.chunks.pop_front();
+        }
+        self.len -= 1;
+        Some(entry)
+    }
+
+    /// Puts back what [`Log::pop_oldest`] dropped.
+    pub(crate) fn put_back(&mut self, entry: Entry) {
+        match self.chunks.front_mut() {
+            Some(chunk) if chunk.len() < Self::CHUNK => chunk.push_front(entry),
+            _ => self.chunks.push_front(VecDeque::from([entry])),
+        }
+        self.len += 1;
+    }
+
+    /// The entries behind the oldest `skip`.
+    pub(crate) fn iter(&self, skip: usize) -> impl Iterator<Item = &Entry> {
+        let mut left = skip;
+        let chunks = self.chunks.iter().skip_while(move |chunk| {
+            let whole = left >= chunk.len();
+            if whole {
+                left -= chunk.len();
+            }
+            whole
+        });
+        // How much of the first chunk that is left over is skipped, too.
+        let mut before = skip;
+        for chunk in &self.chunks {
+            if before < chunk.len() {
+                break;
+            }
+            before -= chunk.len();
+        }
+        chunks.flatten().skip(before)
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Its number; later events have higher ones.
+    pub id: u64,
+    /// What happened.
+    pub what: EventKind,
+    /// To which issue.
+    pub issue: IssueNumber,
+    /// Whose lease it was.
+    pub process: &'a str,
+    /// The lease's token.
+    pub token: Token,
+    /// The issue's status since; none where it was forgotten.
+    pub status: Option<Status>,
+    /// The issue's status before; none where it was unknown.
+    pub from: Option<Status>,
+    /// The task type.
+    pub kind: Option<&'a str>,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// When.
+    pub at: Instant,
+}
+
+/// Events from some point on.
+#[derive(Debug)]
+pub struct Events<I> {
+    /// Where events behind that point are gone: the number of the last that is.
+    pub trimmed: Option<u64>,
+    /// Those that are there, oldest first.
+    pub events: I,
+}
+
+/// An issue whose labels are behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unlabelled {
+    /// The issue.
+    pub issue: IssueNumber,
+    /// What its labels should say.
+    pub status: Status,
+    /// What is to be confirmed.
+    pub version: u64,
+}
+
+impl Project {
+    /// The number of the newest event; 0 before the first.
+    pub fn last_event(&self) -> u64 {
+        self.head.last_event
+    }
+
+    /// The events that came after the one with this number, as far as they are to be kept.
+    pub fn events(&self, after: u64) -> Events<impl Iterator<Item = Event<'_>>> {
+        let kept = self.head.settings.get(Setting::EventsKept).min(self.log.len() as u64);
+        let last_trimmed = self.head.last_event - kept;
+        let events = self.emitted(after.max(last_trimmed));
+        Events { trimmed: (after < last_trimmed).then_some(last_trimmed), events }
+    }
+
+    /// The events that came after the one with this number, as far as they are there: those of the last command are.
+    pub fn emitted(&self, after: u64) -> impl Iterator<Item = Event<'_>> {
+        let before_first = self.head.last_event - self.log.len() as u64;
+        let after = after.clamp(before_first, self.head.last_event);
+        let skip = usize::try_from(after - before_first).unwrap_or(usize::MAX);
+        self.log.iter(skip).zip(after + 1..).map(|(entry, id)| self.event(id, entry))
+    }
+
+    /// Gives a change of status its number.
+    pub(crate) fn next_event(&mut self) -> u64 {
+        self.head.last_event += 1;
+        self.head.last_event
+    }
+
+    fn event<'a>(&'a self, id: u64, entry: &'a Entry) -> Event<'a> {
+        Event {
+            id,
+            what: entry.what,
+            issue: entry.issue,
+            process: self.names.get(entry.process),
+            token: entry.token,
+            status: entry.status,
+            from: entry.from,
+            kind: entry.kind.map(|kind| self.names.get(kind)),
+            reason: entry.reason.as_deref(),
+            at: entry.at,
+        }
+    }
+
+    /// The issues whose status changed since their labels were last confirmed, longest behind first.
+    pub fn unlabelled(&self) -> impl Iterator<Item = Unlabelled> {
+        self.index.unlabelled().filter_map(|(version, issue)| {
+            let status = self.issues.get(&issue)?.status();
+            Some(Unlabelled { issue, status, version })
+        })
+    }
+
+    /// Whether any issue's labels are behind.
+    pub fn has_unlabelled(&self) -> bool {
+        self.index.unlabelled().next().is_some()
+    }
+
+    /// Confirms that an issue's labels show this version of its status. Unchanged where that is not the current one, or
+    /// was confirmed before.
+    pub fn labelled(&mut self, now: Now, number: IssueNumber, version: u64) -> Effect {
+        let behind = self.issues.get(&number).filter(|issue| issue.version == version && issue.behind);
+        let Some(mut issue) = behind.cloned() else { return Effect::Unchanged };
+        issue.behind = false;
+        self.change(now, |project| project.set_issue(number, Some(issue)));
+        Effect::Changed
+    }
+}
