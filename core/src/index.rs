@@ -3,6 +3,7 @@
 //! Each grows a node at a time, so that no single command pays for moving all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::life::{Due, Life, LifeId};
 use crate::names::NameId;
@@ -77,6 +78,21 @@ impl Deadlines {
 
     fn is_empty(&self) -> bool {
         self.certain.is_empty() && self.silence.is_empty()
+    }
+
+    pub(crate) fn certain_len(&self) -> usize {
+        self.certain.len()
+    }
+
+    /// The first deadline that has not passed.
+    pub(crate) fn after(&self, now: Instant) -> Option<Instant> {
+        let behind = (Bound::Excluded((now, LifeId(u64::MAX))), Bound::Unbounded);
+        self.silence.range(behind).next().map(|(since, _)| *since)
+    }
+
+    /// The lives whose deadlines have passed.
+    pub(crate) fn silent_until(&self, now: Instant) -> impl Iterator<Item = LifeId> {
+        self.silence.iter().take_while(move |(since, _)| *since <= now).map(|(_, id)| *id)
     }
 
     /// The lives that are orphans at `now` as far as deadlines tell, longest first.

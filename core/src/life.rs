@@ -93,9 +93,17 @@ impl Life {
 
     /// Whether silence does not count yet, because the server was away until just now.
     fn is_excused(&self, now: Now) -> bool {
+        self.excused_for(now).is_some()
+    }
+
+    /// For how long silence will not count yet.
+    pub(crate) fn excused_for(&self, now: Now) -> Option<Millis> {
         match now.judge {
-            Judge::Primary { uptime, restart_grace } => uptime < restart_grace.min(self.ttl),
-            Judge::Replay => false,
+            Judge::Primary { uptime, restart_grace } => {
+                let grace = restart_grace.min(self.ttl);
+                (uptime < grace).then(|| Millis(grace.0 - uptime.0))
+            }
+            Judge::Replay => None,
         }
     }
 

@@ -1,8 +1,9 @@
 //! `ORPHANS`: the leases whose holders are orphans, without looking at any other.
 
+use crate::index::Deadlines;
 use crate::life::LifeId;
 use crate::project::Project;
-use crate::types::{Instant, IssueNumber, Name, Now, OrphanReason, Pid, Token};
+use crate::types::{Instant, IssueNumber, Millis, Name, Now, OrphanReason, Pid, Token};
 
 /// One lease whose holder is an orphan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +32,38 @@ impl Project {
     /// The orphaned leases, of one host where one is given: longest orphaned first, those of one process by issue
     /// number. Costs O(log P) and what is taken from it; during the restart grace also the silent ones it excuses.
     pub fn orphans<'a>(&'a self, now: Now, host: Option<Name<'_>>) -> impl Iterator<Item = Orphan<'a>> {
-        self.orphaned_lives(now, host).flat_map(move |id| self.orphans_of(id, now))
+        self.orphaned_lives(now, host).flat_map(move |id| self.orphaned_leases(id, now))
     }
 
     /// How many leases are orphaned.
     pub fn orphan_count(&self, now: Now) -> u64 {
         self.orphaned_lives(now, None).filter_map(|id| self.held_by(id)).map(|held| held.len() as u64).sum()
+    }
+
+    /// The lives whose leases are orphans now, by number; [`Project::orphans_of`] tells their leases.
+    pub fn orphaned_life_numbers(&self, now: Now) -> impl Iterator<Item = u64> {
+        self.orphaned_lives(now, None).map(|id| id.0)
+    }
+
+    /// The orphaned leases of one life behind an issue, by issue number.
+    pub fn orphans_of(&self, life: u64, behind: Option<IssueNumber>, now: Now) -> impl Iterator<Item = Orphan<'_>> {
+        self.orphaned_leases(LifeId(life), now).filter(move |orphan| Some(orphan.issue) > behind)
+    }
+
+    /// How many lives are orphans whatever the clock says: dead or replaced ones.
+    pub fn certain_orphans(&self) -> usize {
+        self.index.due(None).map_or(0, Deadlines::certain_len)
+    }
+
+    /// How long until silence may make the next life an orphan: its deadline, or the end of the restart grace for it.
+    /// What is an orphan already does not count.
+    pub fn next_deadline(&self, now: Now) -> Option<Millis> {
+        let deadlines = self.index.due(None)?;
+        let next = deadlines.after(now.at).map(|at| at.since(now.at).plus(Millis(1)));
+        // Outside the grace nobody is excused, and those that have been orphans for long need not be looked at.
+        let silent = now.in_grace().then(|| deadlines.silent_until(now.at)).into_iter().flatten();
+        let excused = silent.filter_map(|id| self.lives.get(&id)?.excused_for(now)).min();
+        next.into_iter().chain(excused).min()
     }
 
     fn orphaned_lives(&self, now: Now, host: Option<Name<'_>>) -> impl Iterator<Item = LifeId> {
@@ -51,7 +78,7 @@ impl Project {
             .filter(move |id| self.lives.get(id).is_some_and(|life| self.orphaned(life, now).is_some()))
     }
 
-    fn orphans_of(&self, id: LifeId, now: Now) -> impl Iterator<Item = Orphan<'_>> {
+    fn orphaned_leases(&self, id: LifeId, now: Now) -> impl Iterator<Item = Orphan<'_>> {
         let held = self.held_by(id).into_iter().flatten();
         held.filter_map(move |number| {
             let (issue, _, life) = self.holder_of(*number)?;

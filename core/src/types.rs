@@ -196,6 +196,12 @@ impl Millis {
     /// The longest heartbeat TTL: a day.
     pub const MAX_TTL: u64 = 86_400_000;
 
+    /// This much longer.
+    #[must_use]
+    pub const fn plus(self, more: Self) -> Self {
+        Self(self.0.saturating_add(more.0))
+    }
+
     /// Parses a heartbeat's time to live.
     ///
     /// # Errors
@@ -487,6 +493,11 @@ impl Now {
     /// The moment of a command that a primary decided.
     pub const fn replay(at: Instant) -> Self {
         Self { at, judge: Judge::Replay }
+    }
+
+    /// Whether silence may be excused because the server was away.
+    pub(crate) fn in_grace(self) -> bool {
+        matches!(self.judge, Judge::Primary { uptime, restart_grace } if uptime < restart_grace)
     }
 
     /// Whether somebody else has decided.
