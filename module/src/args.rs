@@ -1,6 +1,6 @@
 //! From a command's words to the core's types. Every refusal here names the argument and what is allowed.
 
-use poppo_core::{Instant, Invalid, MAX_INTEGER, Name, integer};
+use poppo_core::{Instant, Invalid, MAX_INTEGER, Millis, Name, integer};
 use redis_module::RedisString;
 
 /// All words of a command together, in bytes.
@@ -137,6 +137,11 @@ pub(crate) fn shown(word: &[u8]) -> String {
 pub(crate) fn count(word: &[u8]) -> Result<usize, Invalid> {
     const MOST: u64 = 10_000;
     integer(word, 1, MOST).map(|count| count as usize)
+}
+
+/// For how long to wait; 0 is for ever.
+pub(crate) fn block(word: &[u8]) -> Result<Millis, Invalid> {
+    integer(word, 0, Millis::MAX_TTL).map(Millis)
 }
 
 /// How many rows an answer has by default.

@@ -3,14 +3,16 @@
 //! A command is a type with [`Write`] or [`Read`]; its file says how its words become the core's request and how the
 //! core's answer becomes a reply. Everything that could go wrong in the same way everywhere is here, once.
 
-use poppo_core::{Effect, Now, Project, Refusal};
+use poppo_core::{Effect, Millis, Now, Project, Refusal};
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 
 use crate::args::{Args, Bad};
+use crate::deadlines;
 use crate::docs::Doc;
 use crate::failure::Failure;
 use crate::ffi::{self, Key};
 use crate::guard::guard;
+use crate::publish::Channel;
 use crate::reply::Reply;
 use crate::server;
 use crate::value::Value;
@@ -57,6 +59,24 @@ pub(crate) trait Read {
     fn absent(now: Now, request: &Self::Request<'_>) -> Reply<'static>;
 }
 
+/// A command that looks at something that comes to be, and can wait for it.
+pub(crate) trait Follow {
+    /// What its words ask for.
+    type Request<'a>;
+
+    /// Its name, arguments and description.
+    const DOC: Doc;
+
+    /// Reads the words behind the key.
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Self::Request<'a>, Bad>;
+
+    /// For how long to wait where there is nothing to answer; none is not at all, zero for ever.
+    fn block(request: &Self::Request<'_>) -> Option<Millis>;
+
+    /// What there is to answer.
+    fn answer<'p>(project: &'p Project, request: &Self::Request<'_>) -> Vec<Reply<'p>>;
+}
+
 /// The entry of a writing command.
 pub(crate) fn write<W: Write>(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
     answer(ctx, || {
@@ -87,7 +107,9 @@ fn apply<W: Write>(
     now: Now,
     request: &W::Request<'_>,
 ) -> Result<Reply<'static>, Failure> {
-    let mut key = Key::open(ctx, key_name(words)?)?;
+    let name = key_name(words)?;
+    let mut key = Key::open(ctx, name)?;
+    let before = key.value().map_or(0, |value| value.project().last_event());
     let (reply, effect) = match key.value() {
         Some(value) => change(value, now, |project| W::apply(project, now, request))?,
         None => {
@@ -102,8 +124,25 @@ fn apply<W: Write>(
     if effect == Effect::Changed {
         key.announce(ctx, W::DOC.event);
         replicate::<W>(ctx, words, now);
+        if let Some(value) = key.value() {
+            tell(ctx, name, value, now, before);
+        }
     }
     Ok(reply)
+}
+
+/// Tells whoever waits or listens what a change did.
+fn tell(ctx: &Context, name: &RedisString, value: &mut Value, now: Now, before: u64) {
+    if value.project().last_event() > before {
+        ffi::signal_key_ready(ctx, name);
+        // What came resolved was published by the primary.
+        if !now.is_replay()
+            && let Some(channel) = Channel::of(ctx, name)
+        {
+            value.project().emitted(before).for_each(|event| channel.event(&event));
+        }
+    }
+    deadlines::arm(ctx, name, value, if now.is_replay() { server::now() } else { now });
 }
 
 /// Runs a change of a value so that a panic in it leaves no trace.
@@ -153,6 +192,51 @@ pub(crate) fn read<R: Read>(ctx: &Context, words: Vec<RedisString>) -> RedisResu
         reply.send(ctx);
         Ok(Reply::Sent)
     })
+}
+
+/// The entry of a following command.
+pub(crate) fn follow<F: Follow>(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
+    answer(ctx, || match look::<F>(ctx, &words)? {
+        Looked::Answered => Ok(Reply::Sent),
+        Looked::Nothing(Some(block)) if ffi::may_block(ctx) => {
+            ffi::block_on_key::<F>(ctx, key_name(&words)?, block);
+            Ok(Reply::Sent)
+        }
+        Looked::Nothing(_) => Ok(Reply::Array(Vec::new())),
+    })
+}
+
+/// The key that a blocked client waits for has changed. Answers whether the client was served.
+pub(crate) fn look_again<F: Follow>(ctx: &Context, words: &[RedisString]) -> bool {
+    let mut served = true;
+    let answered = answer(ctx, || {
+        served = matches!(look::<F>(ctx, words)?, Looked::Answered);
+        Ok(Reply::Sent)
+    });
+    if let Err(error) = answered {
+        ctx.reply(Err(error));
+    }
+    served
+}
+
+/// What a look found.
+enum Looked {
+    /// Something, and the answer was sent.
+    Answered,
+    /// Nothing, and for how long the client would wait.
+    Nothing(Option<Millis>),
+}
+
+fn look<F: Follow>(ctx: &Context, words: &[RedisString]) -> Result<Looked, Failure> {
+    let mut args = Args::new(F::DOC.name, words, usize::MAX)?;
+    let request = F::parse(&mut args)?;
+    let mut key = Key::open(ctx, key_name(words)?)?;
+    let rows = key.value().map_or(Vec::new(), |value| F::answer(value.project(), &request));
+    if rows.is_empty() {
+        return Ok(Looked::Nothing(F::block(&request)));
+    }
+    Reply::Array(rows).send(ctx);
+    Ok(Looked::Answered)
 }
 
 /// Runs a command's body and sends its answer. No panic leaves it.

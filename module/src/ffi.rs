@@ -14,15 +14,19 @@ use std::ffi::{CStr, CString, c_char, c_int, c_longlong, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use poppo_core::Millis;
 use redis_module::key::verify_type;
 use redis_module::native_types::RedisType;
 use redis_module::{Context, ContextFlags, RedisString, raw};
 
+use crate::command::{Follow, look_again};
+use crate::deadlines;
 use crate::docs::{Access, Arg, Doc, Kind};
 use crate::guard::guard;
 use crate::persistence;
-use crate::server;
+use crate::server::{self, Arguments, Publish};
 use crate::value::Value;
 
 /// The data type. Version 3 of the method table is the newest that every supported server takes.
@@ -130,6 +134,160 @@ impl<'a> Key<'a> {
 /// Whether the running command comes from the primary or from a file that is being loaded.
 pub(crate) fn is_replay(ctx: &Context) -> bool {
     ctx.get_flags().intersects(ContextFlags::REPLICATED | ContextFlags::LOADING)
+}
+
+/// Whether the client of the running command can be made to wait: not inside a transaction or a script.
+pub(crate) fn may_block(ctx: &Context) -> bool {
+    !ctx.get_flags().intersects(ContextFlags::MULTI | ContextFlags::LUA | ContextFlags::DENY_BLOCKING)
+}
+
+/// Makes the client wait until [`signal_key_ready`] brings an answer, or the time is over, which is answered with null.
+pub(crate) fn block_on_key<F: Follow>(ctx: &Context, name: &RedisString, block: Millis) {
+    // SAFETY: fact 3: reading the table.
+    let Some(block_client) = (unsafe { raw::RedisModule_BlockClientOnKeys }) else { return };
+    let mut keys = [name.inner];
+    // SAFETY: the context is the running command's. The server copies the one key, and keeps no pointer of ours: there is
+    // no private data. Nothing may be held of the blocked client either, which the server frees by itself.
+    unsafe {
+        block_client(
+            ctx.ctx,
+            Some(serve_blocked::<F>),
+            Some(time_out_blocked),
+            None,
+            block.0.cast_signed(),
+            keys.as_mut_ptr(),
+            1,
+            ptr::null_mut(),
+        );
+    }
+}
+
+/// The key of a blocked client was signalled. Asking for the command's words again is what makes private data needless.
+extern "C" fn serve_blocked<F: Follow>(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    let served = guard(|| look_again::<F>(&Context::new(ctx), &redis_module::decode_args(ctx, argv, argc)));
+    // After a panic the client is not served, and waits on.
+    let status = if served.unwrap_or(false) { raw::Status::Ok } else { raw::Status::Err };
+    status as c_int
+}
+
+extern "C" fn time_out_blocked(
+    ctx: *mut raw::RedisModuleCtx,
+    _argv: *mut *mut raw::RedisModuleString,
+    _argc: c_int,
+) -> c_int {
+    raw::reply_with_null(ctx) as c_int
+}
+
+/// Lets the clients that wait for this key look again.
+pub(crate) fn signal_key_ready(ctx: &Context, name: &RedisString) {
+    // SAFETY: fact 3: reading the table.
+    if let Some(signal) = unsafe { raw::RedisModule_SignalKeyAsReady } {
+        // SAFETY: the context is the running command's, and the name is an argument that it owns.
+        unsafe { signal(ctx.ctx, name.inner) };
+    }
+}
+
+/// Whom a published message reaches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reach {
+    /// Everywhere in a cluster.
+    All,
+    /// The shard of the project.
+    Shard,
+}
+
+/// Publishes a message.
+pub(crate) fn publish(ctx: &Context, reach: Reach, channel: &RedisString, message: &RedisString) {
+    let publish = match reach {
+        // SAFETY: fact 3: reading the table.
+        Reach::All => unsafe { raw::RedisModule_PublishMessage },
+        // SAFETY: fact 3: reading the table.
+        Reach::Shard => unsafe { raw::RedisModule_PublishMessageShard },
+    };
+    if let Some(publish) = publish {
+        // SAFETY: the context is the running command's or timer's; both strings live through the call.
+        unsafe { publish(ctx.ctx, channel.inner, message.inner) };
+    }
+}
+
+/// Whether this server may publish by itself now: it is a primary, and is not handing over.
+pub(crate) fn may_publish(ctx: &Context) -> bool {
+    // SAFETY: fact 3: reading the table; the call takes nothing.
+    let avoid = unsafe { raw::RedisModule_AvoidReplicaTraffic.map(|avoid| avoid()) };
+    avoid.unwrap_or(0) == 0 && ctx.get_flags().contains(ContextFlags::MASTER)
+}
+
+/// The number of a timer. The server gives no number twice.
+pub(crate) type TimerId = raw::RedisModuleTimerID;
+
+/// What a timer is given along.
+struct Timer {
+    id: TimerId,
+    name: Vec<u8>,
+}
+
+/// Starts a timer for a key of the context's database. It fires once, with [`deadlines::fire`].
+pub(crate) fn start_timer(ctx: &Context, wait: Duration, name: &RedisString) -> Option<TimerId> {
+    // SAFETY: fact 3: reading the table.
+    let create = (unsafe { raw::RedisModule_CreateTimer })?;
+    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+    let timer = Box::into_raw(Box::new(Timer { id: 0, name: name.as_slice().to_vec() }));
+    // SAFETY: the context is a live one; the box is handed over to the timer, and comes back in `on_timer` or
+    // `stop_timer`, whichever happens, once.
+    let id = unsafe { create(ctx.ctx, millis, Some(on_timer), timer.cast()) };
+    // SAFETY: timers fire from the event loop, so this one has not, and the box is still there.
+    unsafe { (*timer).id = id };
+    Some(id)
+}
+
+/// Stops a timer, unless it has fired.
+pub(crate) fn stop_timer(ctx: &Context, id: TimerId) {
+    // SAFETY: fact 3: reading the table.
+    let Some(stop) = (unsafe { raw::RedisModule_StopTimer }) else { return };
+    let mut data: *mut c_void = ptr::null_mut();
+    // SAFETY: the context is a live one of this module, and `data` is a place for one pointer.
+    let stopped = unsafe { stop(ctx.ctx, id, &raw mut data) };
+    if stopped == raw::Status::Ok as c_int && !data.is_null() {
+        // SAFETY: this module's timers all carry a `Timer` from `start_timer`, and a stopped one will not fire.
+        drop(unsafe { Box::from_raw(data.cast::<Timer>()) });
+    }
+}
+
+unsafe extern "C" fn on_timer(ctx: *mut raw::RedisModuleCtx, data: *mut c_void) {
+    // SAFETY: the timer carries a `Timer` from `start_timer`, fires once, and is gone afterwards.
+    let timer = unsafe { Box::from_raw(data.cast::<Timer>()) };
+    let _logged = guard(|| {
+        let name = RedisString::create_from_slice(ptr::null_mut(), &timer.name);
+        deadlines::fire(&Context::new(ctx), &name, timer.id);
+    });
+}
+
+/// A key came to hold another value, or came to be, by other means than our commands.
+unsafe extern "C" fn on_key_event(
+    ctx: *mut raw::RedisModuleCtx,
+    _class: c_int,
+    event: *const c_char,
+    key: *mut raw::RedisModuleString,
+) -> c_int {
+    const ARRIVALS: [&[u8]; 5] = [b"loaded", b"rename_to", b"copy_to", b"move_to", b"restore"];
+    // SAFETY: the server passes a C string for the time of the call.
+    let event = unsafe { CStr::from_ptr(event) };
+    if ARRIVALS.contains(&event.to_bytes()) {
+        let _logged = guard(|| {
+            let ctx = Context::new(ctx);
+            let name = RedisString::new(None, key);
+            if let Ok(mut key) = Key::open(&ctx, &name)
+                && let Some(value) = key.value()
+            {
+                deadlines::settle(&ctx, &name, value);
+            }
+        });
+    }
+    raw::Status::Ok as c_int
 }
 
 fn into_pointer(value: Value) -> *mut c_void {
@@ -284,28 +442,52 @@ pub(crate) fn register(ctx: &Context, docs: &[&Doc]) -> Result<(), String> {
             return Err(format!("the server has no event {id}"));
         }
     }
+    // SAFETY: fact 3: reading the table.
+    let subscribe = unsafe { raw::RedisModule_SubscribeToKeyspaceEvents }.ok_or("the server has no key events")?;
+    let classes = raw::REDISMODULE_NOTIFY_GENERIC | raw::REDISMODULE_NOTIFY_LOADED;
+    // SAFETY: the context is `OnLoad`'s, and the callback has the signature of key events.
+    if unsafe { subscribe(ctx.ctx, classes, Some(on_key_event)) } != raw::Status::Ok as c_int {
+        return Err("the server has no key events".to_owned());
+    }
     raw::register_info_function(ctx.ctx, Some(on_info));
     docs.iter().try_for_each(|doc| describe(ctx, doc))
 }
 
-/// Registers `poppo.restart-grace` and takes its value from redis.conf, where it is there. The crate would do it, but
+/// Registers the server's settings and takes their values from redis.conf, where they are there. The crate would do it, but
 /// neither names a wrong argument nor notices a wrong line.
-pub(crate) fn register_settings(ctx: &Context, restart_grace: i64) -> Result<(), String> {
-    // SAFETY: fact 3: reading the table.
-    let (register, load) = unsafe { (raw::RedisModule_RegisterNumericConfig, raw::RedisModule_LoadConfigs) };
-    let (Some(register), Some(load)) = (register, load) else { return Err("Redis 7.0 or newer is needed".to_owned()) };
-    // SAFETY: the context is `OnLoad`'s, the name is a C string that the server copies, and the callbacks have the
-    // signatures of a numeric setting's.
+pub(crate) fn register_settings(ctx: &Context, arguments: &Arguments) -> Result<(), String> {
+    let (numeric, choice, load) =
+        // SAFETY: fact 3: reading the table.
+        unsafe { (raw::RedisModule_RegisterNumericConfig, raw::RedisModule_RegisterEnumConfig, raw::RedisModule_LoadConfigs) };
+    let (Some(numeric), Some(choice), Some(load)) = (numeric, choice, load) else {
+        return Err("Redis 7.0 or newer is needed".to_owned());
+    };
+    let mut words = Publish::WORDS.map(CStr::as_ptr);
+    let numbers = [Publish::All, Publish::Shard, Publish::Off].map(|publish| publish as c_int);
+    // SAFETY: the context is `OnLoad`'s; names and words are C strings and numbers a live array, all of which the server
+    // copies; the callbacks have the signatures of a numeric and of an enum setting.
     let registered = unsafe {
-        register(
+        numeric(
             ctx.ctx,
             server::RESTART_GRACE_NAME.as_ptr(),
-            restart_grace,
+            arguments.restart_grace(),
             raw::REDISMODULE_CONFIG_DEFAULT,
             0,
             server::RESTART_GRACE_MAX,
             Some(get_restart_grace),
             Some(set_restart_grace),
+            None,
+            ptr::null_mut(),
+        ) | choice(
+            ctx.ctx,
+            server::PUBLISH_NAME.as_ptr(),
+            arguments.publish() as c_int,
+            raw::REDISMODULE_CONFIG_DEFAULT,
+            words.as_mut_ptr(),
+            numbers.as_ptr(),
+            numbers.len() as c_int,
+            Some(get_publish),
+            Some(set_publish),
             None,
             ptr::null_mut(),
         )
@@ -314,7 +496,23 @@ pub(crate) fn register_settings(ctx: &Context, restart_grace: i64) -> Result<(),
     if registered == raw::Status::Ok as c_int && unsafe { load(ctx.ctx) } == raw::Status::Ok as c_int {
         return Ok(());
     }
-    Err(format!("poppo.restart-grace must be an integer from 0 to {}", server::RESTART_GRACE_MAX))
+    let most = server::RESTART_GRACE_MAX;
+    Err(format!("poppo.restart-grace must be an integer from 0 to {most}, poppo.publish all, shard or off"))
+}
+
+unsafe extern "C" fn get_publish(_name: *const c_char, _data: *mut c_void) -> c_int {
+    server::PUBLISH.load(Ordering::Relaxed)
+}
+
+/// The server passes one of the registered numbers.
+unsafe extern "C" fn set_publish(
+    _name: *const c_char,
+    value: c_int,
+    _data: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    server::PUBLISH.store(value, Ordering::Relaxed);
+    raw::Status::Ok as c_int
 }
 
 unsafe extern "C" fn get_restart_grace(_name: *const c_char, _data: *mut c_void) -> c_longlong {

@@ -12,7 +12,9 @@ mod checkin;
 mod checkout;
 mod command;
 mod config;
+mod deadlines;
 mod docs;
+mod events;
 mod evict;
 mod failure;
 #[cfg(feature = "fault-injection")]
@@ -23,17 +25,20 @@ mod forget;
 mod get;
 mod guard;
 mod heartbeat;
+mod labelled;
+mod labels;
 mod list;
 mod liveness;
 mod orphans;
 mod persistence;
+mod publish;
 mod repair;
 mod reply;
 mod server;
 mod stats;
 mod value;
 
-use command::{Read, Write, read, write};
+use command::{Follow, Read, Write, follow, read, write};
 use ffi::PROJECT_TYPE;
 use redis_module::alloc::RedisAlloc;
 use redis_module::{Context, RedisString, Status, redis_module};
@@ -52,6 +57,9 @@ const DOCS: &[&docs::Doc] = &[
     &stats::Command::DOC,
     &forget::Command::DOC,
     &config::Command::DOC,
+    &events::Command::DOC,
+    &labels::Command::DOC,
+    &labelled::Command::DOC,
     &persistence::LOAD_DOC,
 ];
 
@@ -76,6 +84,10 @@ redis_module! {
         ["POPPO.STATS", read::<stats::Command>, "readonly", 1, 1, 1, ""],
         ["POPPO.FORGET", write::<forget::Command>, "write fast", 1, 1, 1, ""],
         ["POPPO.CONFIG", write::<config::Command>, "write deny-oom", 1, 1, 1, ""],
+        // following
+        ["POPPO.EVENTS", follow::<events::Command>, "readonly blocking", 1, 1, 1, ""],
+        ["POPPO.LABELS", follow::<labels::Command>, "readonly blocking", 1, 1, 1, ""],
+        ["POPPO.LABELLED", write::<labelled::Command>, "write fast", 1, 1, 1, ""],
         // inside
         ["POPPO.LOAD", persistence::run_load, "write admin", 1, 1, 1, ""],
     ],
@@ -85,7 +97,7 @@ redis_module! {
 fn init(ctx: &Context, arguments: &[RedisString]) -> Status {
     guard::install_hook();
     let done = guard::guard(|| {
-        ffi::register_settings(ctx, server::read_arguments(arguments)?)?;
+        ffi::register_settings(ctx, &server::read_arguments(arguments)?)?;
         ffi::register(ctx, DOCS)?;
         server::check_eviction_policy(ctx);
         server::take_charge();

@@ -8,6 +8,7 @@ use redis_module::{Context, RedisBuffer, RedisResult, RedisString, raw};
 
 use crate::args::{Bad, shown};
 use crate::command::{answer, key_name};
+use crate::deadlines;
 use crate::docs::{Access, Arg, Doc};
 use crate::failure::Failure;
 use crate::ffi::{self, Key};
@@ -131,8 +132,9 @@ fn load_piece(ctx: &Context, words: &[RedisString]) -> Result<Reply<'static>, Fa
     let [_, _, order, piece] = words else {
         return Err(Bad("POPPO.LOAD takes FIRST or NEXT and a piece".into()).into());
     };
+    let name = key_name(words)?;
     let piece = piece.as_slice();
-    let mut key = Key::open_unread(ctx, key_name(words)?)?;
+    let mut key = Key::open_unread(ctx, name)?;
     let loaded = match (order.as_slice(), key.value()) {
         (b"FIRST", None) => {
             let loaded = Project::load(piece);
@@ -155,6 +157,9 @@ fn load_piece(ctx: &Context, words: &[RedisString]) -> Result<Reply<'static>, Fa
         (order, _) => return Err(Bad(format!("'{}' does not fit what is there", shown(order))).into()),
     };
     key.announce(ctx, LOAD_DOC.event);
+    if let Some(value) = key.value().filter(|value| value.is_readable()) {
+        deadlines::arm(ctx, name, value, server::now());
+    }
     // Where slots migrate between nodes of a cluster, pieces come over a link: this node's AOF and replicas need them.
     ctx.replicate_verbatim();
     loaded.map(|()| Reply::Ok).map_err(|corrupt| Bad(corrupt.to_string()).into())

@@ -2,15 +2,15 @@
 
 use std::ffi::CStr;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use poppo_core::{Instant, Judge, Millis, Now, Refusal, Totals};
+use poppo_core::{Instant, Invalid, Judge, Millis, Now, Refusal, Totals};
 use redis_module::{Context, RedisString};
 
 use crate::args::shown;
 use crate::failure::Failure;
-use crate::ffi::{self, Info};
+use crate::ffi::{self, Info, Reach};
 use crate::value::{LEASES, PROJECTS, UNREADABLE};
 
 /// `poppo.restart-grace` in milliseconds.
@@ -21,6 +21,45 @@ pub(crate) const RESTART_GRACE_NAME: &CStr = c"restart-grace";
 pub(crate) const RESTART_GRACE_DEFAULT: i64 = 60_000;
 /// The longest: a day.
 pub(crate) const RESTART_GRACE_MAX: i64 = 86_400_000;
+
+/// `poppo.publish`, as a [`Publish`].
+pub(crate) static PUBLISH: AtomicI32 = AtomicI32::new(Publish::All as i32);
+/// Its name, which the server shows as `poppo.publish`.
+pub(crate) const PUBLISH_NAME: &CStr = c"publish";
+
+/// Whom messages reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Publish {
+    /// `SUBSCRIBE`, on every node of a cluster.
+    All = 0,
+    /// `SSUBSCRIBE`, on the shard of the project.
+    Shard = 1,
+    /// Nobody.
+    Off = 2,
+}
+
+impl Publish {
+    /// The words, in the order of the numbers.
+    pub(crate) const WORDS: [&CStr; 3] = [c"all", c"shard", c"off"];
+
+    fn parse(word: &[u8]) -> Result<Self, Invalid> {
+        match Self::WORDS.iter().position(|known| known.to_bytes() == word) {
+            Some(0) => Ok(Self::All),
+            Some(1) => Ok(Self::Shard),
+            Some(2) => Ok(Self::Off),
+            _ => Err(Invalid::Word("all, shard or off")),
+        }
+    }
+}
+
+/// Whom messages reach now; none where nothing is published.
+pub(crate) fn reach() -> Option<Reach> {
+    match PUBLISH.load(Ordering::Relaxed) {
+        0 => Some(Reach::All),
+        1 => Some(Reach::Shard),
+        _ => None,
+    }
+}
 
 /// A clock that no one sets, for measuring how long this server has been in charge.
 static BOOT: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
@@ -155,22 +194,49 @@ pub(crate) fn check_eviction_policy(ctx: &Context) {
     }
 }
 
-/// Reads the words behind the module's path in `loadmodule`: the restart grace to begin with.
-pub(crate) fn read_arguments(words: &[RedisString]) -> Result<i64, String> {
-    let mut grace = None;
+/// The server's settings as `loadmodule` gave them, to begin with.
+#[derive(Debug, Default)]
+pub(crate) struct Arguments {
+    restart_grace: Option<u64>,
+    publish: Option<Publish>,
+}
+
+impl Arguments {
+    /// The restart grace in milliseconds.
+    pub(crate) fn restart_grace(&self) -> i64 {
+        self.restart_grace.map_or(RESTART_GRACE_DEFAULT, u64::cast_signed)
+    }
+
+    /// What is published.
+    pub(crate) fn publish(&self) -> Publish {
+        self.publish.unwrap_or(Publish::All)
+    }
+}
+
+/// Reads the words behind the module's path in `loadmodule`.
+pub(crate) fn read_arguments(words: &[RedisString]) -> Result<Arguments, String> {
+    let mut arguments = Arguments::default();
     for pair in words.chunks(2) {
         let name = pair.first().map(RedisString::as_slice).unwrap_or_default();
-        if name != RESTART_GRACE_NAME.to_bytes() {
-            return Err(format!("unknown loadmodule argument '{}': restart-grace is allowed", shown(name)));
+        let known = [RESTART_GRACE_NAME, PUBLISH_NAME].map(CStr::to_bytes).contains(&name);
+        let shown = shown(name);
+        if !known {
+            return Err(format!("unknown loadmodule argument '{shown}': restart-grace and publish are allowed"));
         }
-        let value = pair.get(1).ok_or("loadmodule argument restart-grace needs a value")?;
-        let value = poppo_core::integer(value.as_slice(), 0, RESTART_GRACE_MAX.unsigned_abs())
-            .map_err(|invalid| format!("loadmodule argument restart-grace {invalid}"))?;
-        if grace.replace(value).is_some() {
-            return Err("loadmodule argument restart-grace may be given only once".to_owned());
+        let value = pair.get(1).ok_or_else(|| format!("loadmodule argument {shown} needs a value"))?.as_slice();
+        let named = |invalid| format!("loadmodule argument {shown} {invalid}");
+        let again = if name == PUBLISH_NAME.to_bytes() {
+            arguments.publish.replace(Publish::parse(value).map_err(named)?).is_some()
+        } else {
+            let most = RESTART_GRACE_MAX.unsigned_abs();
+            let grace = poppo_core::integer(value, 0, most).map_err(named)?;
+            arguments.restart_grace.replace(grace).is_some()
+        };
+        if again {
+            return Err(format!("loadmodule argument {shown} may be given only once"));
         }
     }
-    Ok(grace.map_or(RESTART_GRACE_DEFAULT, u64::cast_signed))
+    Ok(arguments)
 }
 
 /// Fills `INFO poppo`.
@@ -192,5 +258,7 @@ pub(crate) fn info(info: &Info<'_>) {
     count("apply_failures", &APPLY_FAILURES);
     info.number("unreadable_projects", UNREADABLE.load(Ordering::Relaxed).max(0).unsigned_abs());
     info.number("restart_grace_ms", RESTART_GRACE.load(Ordering::Relaxed).unsigned_abs());
+    let publish = Publish::WORDS.get(PUBLISH.load(Ordering::Relaxed).unsigned_abs() as usize);
+    info.text("publish", publish.and_then(|word| word.to_str().ok()).unwrap_or_default());
     info.text("warning_maxmemory_policy", Eviction::current().warning());
 }

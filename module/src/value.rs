@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use poppo_core::{Instant, Project};
 
+use crate::deadlines::Announcer;
+
 /// How many projects there are on this server.
 pub(crate) static PROJECTS: AtomicI64 = AtomicI64::new(0);
 
@@ -21,12 +23,13 @@ pub(crate) struct Value {
     /// The pieces of a project that could not be read, as they came. It is then kept from all commands: to show it empty
     /// would hand out again what its workers hold.
     unreadable: Option<Vec<Vec<u8>>>,
+    pub(crate) announcer: Announcer,
 }
 
 impl Value {
     pub(crate) fn new(project: Project) -> Self {
         PROJECTS.fetch_add(1, Ordering::Relaxed);
-        let mut value = Self { project, counted: 0, unreadable: None };
+        let mut value = Self { project, counted: 0, unreadable: None, announcer: Announcer::default() };
         value.recount();
         value
     }
@@ -83,6 +86,10 @@ impl Value {
     /// Its size in bytes, roughly.
     pub(crate) fn memory(&self) -> usize {
         self.project.memory() + self.unreadable.iter().flatten().map(Vec::len).sum::<usize>()
+    }
+
+    pub(crate) fn project_and_announcer(&mut self) -> (&Project, &mut Announcer) {
+        (&self.project, &mut self.announcer)
     }
 
     /// Brings the server's count of leases up to date.

@@ -1,0 +1,137 @@
+//! The timer that says on the project's channel that leases became orphans.
+//!
+//! Each project with a deadline to come has one timer. A timer only publishes and arms the next one; it never writes.
+//! It finds its project by name, so one whose project was deleted, renamed or replaced finds something else there, and
+//! does nothing: the value that is at a key knows which timer is its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use poppo_core::{Instant, IssueNumber, Now, Project};
+use redis_module::{Context, RedisString};
+
+use crate::ffi::{self, Key, TimerId};
+use crate::publish::Channel;
+use crate::server;
+use crate::value::Value;
+
+/// How many messages one firing publishes at most, so that no firing keeps the server for long.
+const BATCH: usize = 256;
+/// The least time between two firings.
+const PAUSE: Duration = Duration::from_millis(2);
+/// When to look again while nothing may be published: on a replica, or while the server avoids replica traffic.
+const LATER: Duration = Duration::from_millis(50);
+/// The longest that a timer sleeps, however far the next deadline is: the wall clock may be set meanwhile.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// What a value remembers of its announcements. Not part of what is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Announcer {
+    armed: Option<Armed>,
+    /// Lives whose orphans were announced: all of them, or up to and including an issue.
+    announced: BTreeMap<u64, Progress>,
+    /// How many lives were orphans for certain when that was last looked at.
+    certain: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Armed {
+    timer: TimerId,
+    /// By this server's clock; a clock that is set makes it wrong, which costs a firing too early or [`LONGEST`].
+    at: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    UpTo(IssueNumber),
+    Whole,
+}
+
+/// Sees to it that a timer fires when the project's next lease becomes an orphan. Called after each change, and whenever a
+/// project comes to be at a key.
+pub(crate) fn arm(ctx: &Context, name: &RedisString, value: &mut Value, now: Now) {
+    let certain = value.project().certain_orphans();
+    let news = certain > value.announcer.certain;
+    value.announcer.certain = certain;
+    let wait = if news { Some(Duration::ZERO) } else { until_next(value.project(), now) };
+    if let Some(wait) = wait {
+        arm_within(ctx, name, &mut value.announcer, now.at, wait);
+    }
+}
+
+fn until_next(project: &Project, now: Now) -> Option<Duration> {
+    project.next_deadline(now).map(|wait| Duration::from_millis(wait.0))
+}
+
+/// Arms a timer, unless one fires by then anyway.
+fn arm_within(ctx: &Context, name: &RedisString, announcer: &mut Announcer, now: Instant, wait: Duration) {
+    let wait = wait.clamp(PAUSE, LONGEST);
+    let at = now.plus(poppo_core::Millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
+    if let Some(armed) = announcer.armed {
+        // One that should have fired long ago never will: its key was in another database then.
+        let lost = now.since(armed.at).0 > LONGEST.as_millis() as u64;
+        if armed.at <= at && !lost {
+            return;
+        }
+        ffi::stop_timer(ctx, armed.timer);
+    }
+    announcer.armed = ffi::start_timer(ctx, wait, name).map(|timer| Armed { timer, at });
+}
+
+/// A project came to be at this key by other means than our commands: a timer that it had knows another key.
+pub(crate) fn settle(ctx: &Context, name: &RedisString, value: &mut Value) {
+    if let Some(armed) = value.announcer.armed.take() {
+        ffi::stop_timer(ctx, armed.timer);
+    }
+    let now = server::now();
+    // What it already has of orphans was perhaps announced elsewhere; once more does no harm.
+    arm_within(ctx, name, &mut value.announcer, now.at, Duration::ZERO);
+}
+
+/// A timer fired for the project at this key.
+pub(crate) fn fire(ctx: &Context, name: &RedisString, timer: TimerId) {
+    let Ok(mut key) = Key::open(ctx, name) else { return };
+    let Some(value) = key.value() else { return };
+    if value.announcer.armed.is_none_or(|armed| armed.timer != timer) {
+        return;
+    }
+    value.announcer.armed = None;
+    let now = server::now();
+    let wait = if ffi::may_publish(ctx) {
+        let (project, announcer) = value.project_and_announcer();
+        let done = Channel::of(ctx, name).is_none_or(|channel| announce(project, announcer, now, &channel));
+        if done { until_next(value.project(), now) } else { Some(PAUSE) }
+    } else {
+        Some(LATER)
+    };
+    if let Some(wait) = wait {
+        arm_within(ctx, name, &mut value.announcer, now.at, wait);
+    }
+}
+
+/// Publishes orphans that were not published yet. Answers whether those were all.
+fn announce(project: &Project, announcer: &mut Announcer, now: Now, channel: &Channel<'_>) -> bool {
+    let mut left = BATCH;
+    let mut still = BTreeMap::new();
+    for life in project.orphaned_life_numbers(now) {
+        let mut progress = announcer.announced.get(&life).copied();
+        while left > 0 && progress != Some(Progress::Whole) {
+            let behind = match progress {
+                Some(Progress::UpTo(issue)) => Some(issue),
+                _ => None,
+            };
+            progress = Some(Progress::Whole);
+            if let Some(orphan) = project.orphans_of(life, behind, now).next() {
+                channel.orphan(&orphan);
+                left -= 1;
+                progress = Some(Progress::UpTo(orphan.issue));
+            }
+        }
+        if let Some(progress) = progress {
+            still.insert(life, progress);
+        }
+    }
+    // Who beat again is not an orphan any more, and is announced anew should it become one.
+    announcer.announced = still;
+    left > 0
+}

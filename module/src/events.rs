@@ -1,0 +1,77 @@
+//! `POPPO.EVENTS`: see `docs/commands.md`.
+
+use poppo_core::{Event, Millis, Project, integer};
+
+use crate::args::{Args, Bad, DEFAULT_COUNT, Options, block, count};
+use crate::command::Follow;
+use crate::docs::{Access, Arg, Doc};
+use crate::reply::{Map, Reply};
+
+/// See the module.
+pub(crate) struct Command;
+
+/// From where, how much, and whether to wait.
+pub(crate) struct Request {
+    after: u64,
+    count: usize,
+    block: Option<Millis>,
+}
+
+const OPTIONS: Options = Options { known: &["AFTER", "COUNT", "BLOCK"], later: &[] };
+
+impl Follow for Command {
+    type Request<'a> = Request;
+
+    const DOC: Doc = Doc {
+        name: "POPPO.EVENTS",
+        event: c"poppo.events",
+        summary: "Reads the project's log from an event on, or waits for the next one.",
+        complexity: "O(n) of the events answered, plus O(K / 256) where K is how many are kept",
+        arity: -4,
+        access: Access::Read,
+        categories: c"read slow blocking",
+        args: &[
+            Arg::option_integer("id", "AFTER"),
+            Arg::option_integer("count", "COUNT").optional(),
+            Arg::option_integer("milliseconds", "BLOCK").optional(),
+        ],
+    };
+
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Request, Bad> {
+        let (mut after, mut most, mut wait) = (None, DEFAULT_COUNT, None);
+        while let Some(option) = args.option(&OPTIONS)? {
+            match option {
+                "AFTER" => after = Some(args.value(option, |word| integer(word, 0, poppo_core::MAX_INTEGER))?),
+                "COUNT" => most = args.value(option, count)?,
+                _ => wait = Some(args.value(option, block)?),
+            }
+        }
+        let after = after.ok_or_else(|| Bad("AFTER is missing".to_owned()))?;
+        Ok(Request { after, count: most, block: wait })
+    }
+
+    fn block(request: &Request) -> Option<Millis> {
+        request.block
+    }
+
+    fn answer<'p>(project: &'p Project, request: &Request) -> Vec<Reply<'p>> {
+        let events = project.events(request.after);
+        let trimmed = events.trimmed.map(|id| Map::default().with("id", id).with("event", "trimmed").into());
+        trimmed.into_iter().chain(events.events.take(request.count).map(row)).collect()
+    }
+}
+
+fn row(event: Event<'_>) -> Reply<'_> {
+    Map::default()
+        .with("id", event.id)
+        .with("event", event.what.as_str())
+        .with("issue", event.issue.get())
+        .with("process", event.process)
+        .with("token", event.token)
+        .maybe("status", event.status.map(|status| status.as_str()))
+        .maybe("from", event.from.map(|status| status.as_str()))
+        .maybe("type", event.kind)
+        .maybe("reason", event.reason)
+        .with("at", event.at)
+        .into()
+}

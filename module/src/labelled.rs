@@ -1,0 +1,45 @@
+//! `POPPO.LABELLED`: see `docs/commands.md`.
+
+use poppo_core::{Effect, IssueNumber, MAX_INTEGER, Now, Project, Refusal, integer};
+
+use crate::args::{Args, Bad};
+use crate::command::Write;
+use crate::docs::{Access, Arg, Doc};
+use crate::reply::Reply;
+
+/// See the module.
+pub(crate) struct Command;
+
+/// Whose labels show which version.
+pub(crate) struct Request {
+    issue: IssueNumber,
+    version: u64,
+}
+
+impl Write for Command {
+    type Request<'a> = Request;
+
+    const DOC: Doc = Doc {
+        name: "POPPO.LABELLED",
+        event: c"poppo.labelled",
+        summary: "Confirms that an issue's labels show a version of its status.",
+        complexity: "O(log N) where N is the number of issues of the project",
+        arity: -4,
+        access: Access::Update,
+        categories: c"write fast",
+        args: &[Arg::integer("issue"), Arg::integer("version")],
+    };
+    const POSITIONAL: usize = 2;
+
+    fn parse<'a>(args: &mut Args<'a>) -> Result<Request, Bad> {
+        let issue = args.positional("issue", IssueNumber::parse)?;
+        let version = args.positional("version", |word| integer(word, 1, MAX_INTEGER))?;
+        args.end()?;
+        Ok(Request { issue, version })
+    }
+
+    fn apply(project: &mut Project, now: Now, request: &Request) -> Result<(Reply<'static>, Effect), Refusal> {
+        let effect = project.labelled(now, request.issue, request.version);
+        Ok((Reply::Integer(u64::from(effect == Effect::Changed)), effect))
+    }
+}
