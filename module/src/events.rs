@@ -17,6 +17,9 @@ pub(crate) struct Request {
     block: Option<Millis>,
 }
 
+/// After so many bytes of reasons an answer is cut off; the reader goes on behind the last event that it got.
+const TEXT_PER_ANSWER: usize = 1024 * 1024;
+
 const OPTIONS: Options = Options { known: &["AFTER", "COUNT", "BLOCK"], later: &[] };
 
 impl Follow for Command {
@@ -57,7 +60,13 @@ impl Follow for Command {
     fn answer<'p>(project: &'p Project, request: &Request) -> Vec<Reply<'p>> {
         let events = project.events(request.after);
         let trimmed = events.trimmed.map(|id| Map::default().with("id", id).with("event", "trimmed").into());
-        trimmed.into_iter().chain(events.events.take(request.count).map(row)).collect()
+        let mut text = 0;
+        let fits = |event: &Event<'p>| {
+            let fits = text <= TEXT_PER_ANSWER;
+            text += event.reason.map_or(0, str::len);
+            fits
+        };
+        trimmed.into_iter().chain(events.events.take(request.count).take_while(fits).map(row)).collect()
     }
 }
 
