@@ -42,13 +42,30 @@ impl Entry {
 pub(crate) struct Log {
     chunks: VecDeque<VecDeque<Entry>>,
     len: usize,
+    /// The number of the event before the oldest entry.
+    before: u64,
 }
 
 impl Log {
     const CHUNK: usize = 256;
 
+    /// An empty log behind the event of this number.
+    pub(crate) fn behind(before: u64) -> Self {
+        Self { before, ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The number of the event before the oldest entry.
+    pub(crate) fn before(&self) -> u64 {
+        self.before
+    }
+
+    /// The number of the newest entry.
+    pub(crate) fn last(&self) -> u64 {
+        self.before + self.len as u64
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {
@@ -86,6 +103,7 @@ impl Log {
             self.chunks.pop_front();
         }
         self.len -= 1;
+        self.before += 1;
         Some(entry)
     }
 
@@ -96,6 +114,7 @@ impl Log {
             _ => self.chunks.push_front(VecDeque::from([entry])),
         }
         self.len += 1;
+        self.before -= 1;
     }
 
     /// The entries behind the oldest `skip`.
@@ -173,17 +192,16 @@ impl Project {
 
     /// The events that came after the one with this number, as far as they are to be kept.
     pub fn events(&self, after: u64) -> Events<impl Iterator<Item = Event<'_>>> {
-        let kept = self.head.settings.get(Setting::EventsKept).min(self.log.len() as u64);
-        let last_trimmed = self.head.last_event - kept;
+        let over = self.head.last_event.saturating_sub(self.head.settings.get(Setting::EventsKept));
+        let last_trimmed = over.max(self.log.before());
         let events = self.emitted(after.max(last_trimmed));
         Events { trimmed: (after < last_trimmed).then_some(last_trimmed), events }
     }
 
     /// The events that came after the one with this number, as far as they are there: those of the last command are.
     pub fn emitted(&self, after: u64) -> impl Iterator<Item = Event<'_>> {
-        let before_first = self.head.last_event - self.log.len() as u64;
-        let after = after.clamp(before_first, self.head.last_event);
-        let skip = usize::try_from(after - before_first).unwrap_or(usize::MAX);
+        let after = after.clamp(self.log.before(), self.log.last());
+        let skip = usize::try_from(after - self.log.before()).unwrap_or(usize::MAX);
         self.log.iter(skip).zip(after + 1..).map(|(entry, id)| self.event(id, entry))
     }
 

@@ -69,6 +69,8 @@ enum Before {
     Recorded(Measure, Recorded),
     Logged,
     Trimmed(Entry),
+    /// The whole log went.
+    Log(Log),
 }
 
 /// Which histogram a duration belongs to.
@@ -140,6 +142,7 @@ impl Project {
                 Before::Recorded(measure, recorded) => self.histogram(measure).take_back(recorded),
                 Before::Logged => self.log.pop(),
                 Before::Trimmed(entry) => self.log.put_back(entry),
+                Before::Log(log) => self.log = log,
             }
         }
         self.rebuild();
@@ -203,14 +206,33 @@ impl Project {
         fault::point();
     }
 
-    /// Adds an event, whose number the header has already. It uses its names from now on.
+    /// Adds an event, whose number the header has already.
     pub(crate) fn log(&mut self, entry: Entry) {
+        if self.log.last() + 1 != self.head.last_event {
+            self.drop_log();
+        }
+        self.enter_event(entry);
+    }
+
+    /// Adds the event behind the newest one. It uses its names from now on.
+    pub(crate) fn enter_event(&mut self, entry: Entry) {
         fault::point();
         entry.names().for_each(|name| self.names.acquire(name));
         self.index.enter_texts(entry.text_bytes());
         self.log.push(entry);
         self.note(Before::Logged);
         fault::point();
+    }
+
+    /// What was loaded lacked its newest events: what is left of the log does not lead to the event that comes now.
+    fn drop_log(&mut self) {
+        fault::point();
+        for entry in self.log.iter(0) {
+            entry.names().for_each(|name| self.names.release(name));
+            self.index.leave_texts(entry.text_bytes());
+        }
+        let gone = std::mem::replace(&mut self.log, Log::behind(self.head.last_event - 1));
+        self.note(Before::Log(gone));
     }
 
     fn histogram(&mut self, measure: Measure) -> &mut Histogram {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use crate::events::Entry;
+use crate::events::{Entry, Log};
 use crate::issue::{Ended, Issue, Run};
 use crate::life::{Life, LifeId, Progress, Standing};
 use crate::names::{NameId, Names};
@@ -56,8 +56,8 @@ enum Piece<'a> {
     Lives(Rows<'a, LifeRow<'a>>),
     #[serde(borrow)]
     Issues(Rows<'a, IssueRow<'a>>),
-    #[serde(borrow)]
-    Events(Rows<'a, EventRow<'a>>),
+    /// The number of the first, and the events.
+    Events(u64, #[serde(borrow)] Rows<'a, EventRow<'a>>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -198,10 +198,14 @@ impl Project {
                 chunks(self.issues.iter().map(|(number, issue)| (number, &**issue)), Issue::text_bytes)
                     .map(|issues| self.issues_piece(issues)),
             )
-            .chain(
-                chunks(self.log.iter(0).map(|entry| (&(), entry)), Entry::text_bytes)
-                    .map(|events| self.events_piece(events)),
-            )
+            .chain(chunks(self.log.iter(0).map(|entry| (&(), entry)), Entry::text_bytes).scan(
+                self.log.before(),
+                |before, events| {
+                    let first = *before + 1;
+                    *before += events.len() as u64;
+                    Some(self.events_piece(first, events))
+                },
+            ))
     }
 
     fn head_piece(&self) -> Vec<u8> {
@@ -271,7 +275,7 @@ impl Project {
         encode(&Piece::Issues(Rows { names: table.names, rows }))
     }
 
-    fn events_piece(&self, events: Vec<(&(), &Entry)>) -> Vec<u8> {
+    fn events_piece(&self, first: u64, events: Vec<(&(), &Entry)>) -> Vec<u8> {
         let mut table = Table::default();
         let rows = events.into_iter().map(|((), entry)| EventRow {
             issue: entry.issue,
@@ -285,7 +289,7 @@ impl Project {
             reason: entry.reason.as_deref(),
         });
         let rows = rows.collect();
-        encode(&Piece::Events(Rows { names: table.names, rows }))
+        encode(&Piece::Events(first, Rows { names: table.names, rows }))
     }
 }
 
@@ -335,6 +339,7 @@ impl Project {
             settings: row.settings,
             totals: row.totals,
         });
+        project.log = Log::behind(row.last_event);
         project.hold = row.hold;
         project.detection = row.detection;
         Ok(project)
@@ -348,9 +353,11 @@ impl Project {
     pub fn load_next(&mut self, piece: &[u8]) -> Result<(), Corrupt> {
         match decode(piece)? {
             Piece::Head(_) => Err(Corrupt::Value("a second head")),
+            Piece::Lives(_) if !self.issues.is_empty() || self.log.len() > 0 => Err(Corrupt::Value("a life's place")),
             Piece::Lives(rows) => self.load_lives(&rows),
+            Piece::Issues(_) if self.log.len() > 0 => Err(Corrupt::Value("an issue's place")),
             Piece::Issues(rows) => self.load_issues(&rows),
-            Piece::Events(rows) => self.load_events(&rows),
+            Piece::Events(first, rows) => self.load_events(first, &rows),
         }
     }
 
@@ -388,7 +395,8 @@ impl Project {
                 return Err(Corrupt::Value("an issue's number"));
             }
             last = Some(row.number);
-            if Some(row.token) > self.head.last_token || row.version > self.head.last_event {
+            let versions = 1..=self.head.last_event;
+            if Some(row.token) > self.head.last_token || !versions.contains(&row.version) {
                 return Err(Corrupt::Value("a token or version"));
             }
             let known = match &row.run {
@@ -409,33 +417,27 @@ impl Project {
         }
         Ok(())
     }
-}
 
-impl Project {
-    fn load_events(&mut self, rows: &Rows<'_, EventRow<'_>>) -> Result<(), Corrupt> {
+    fn load_events(&mut self, first: u64, rows: &Rows<'_, EventRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
         for row in &rows.rows {
-            named(names, row.process)?;
-            row.kind.map_or(Ok(""), |kind| named(names, kind))?;
-            row.reason.map_or(Ok(()), check_text)?;
+            row.check(names)?;
+            if Some(row.token) > self.head.last_token {
+                return Err(Corrupt::Value("an event's token"));
+            }
         }
-        if (self.log.len() + rows.rows.len()) as u64 > self.head.last_event {
-            return Err(Corrupt::Value("the number of events"));
+        let begins = self.log.len() == 0;
+        let last = first.checked_add(rows.rows.len() as u64);
+        let fits = first > 0 && (begins || first == self.log.last() + 1);
+        if !fits || rows.rows.is_empty() || last.is_none_or(|behind| behind > self.head.last_event + 1) {
+            return Err(Corrupt::Value("an event's number"));
+        }
+        if begins {
+            self.log = Log::behind(first - 1);
         }
         for row in &rows.rows {
-            let mut intern = |number: u32| named(names, number).map(|name| self.names.intern(name));
-            let entry = Entry {
-                issue: row.issue,
-                token: row.token,
-                at: row.at,
-                process: intern(row.process)?,
-                kind: row.kind.map(&mut intern).transpose()?,
-                what: row.what,
-                status: row.status,
-                from: row.from,
-                reason: row.reason.map(Into::into),
-            };
-            self.log(entry);
+            let entry = row.build(names, &mut self.names)?;
+            self.enter_event(entry);
         }
         Ok(())
     }
@@ -483,6 +485,41 @@ impl LifeRow<'_> {
                 StandingRow::Dead { at } => Standing::Dead { at },
                 StandingRow::Ended { at, reason } => Standing::Ended { at, reason },
             },
+        })
+    }
+}
+
+impl EventRow<'_> {
+    fn check(&self, names: &[&str]) -> Result<(), Corrupt> {
+        named(names, self.process)?;
+        self.kind.map_or(Ok(""), |kind| named(names, kind))?;
+        self.reason.map_or(Ok(()), check_text)?;
+        let held = Some(Status::Processing);
+        let possible = match self.what {
+            EventKind::Checkout => self.status == held && self.from != held,
+            EventKind::Takeover => self.status == held && self.from == held,
+            EventKind::Checkin => self.status.is_some() && self.status != held && self.from == held,
+            EventKind::Repair => {
+                matches!(self.status, Some(Status::Error | Status::AwaitingResponse)) && self.from == held
+            }
+            EventKind::Evict => self.status == Some(Status::Error) && self.from == held,
+            EventKind::Forget => self.status.is_none() && self.from.is_some() && self.from != held,
+        };
+        possible.then_some(()).ok_or(Corrupt::Value("an event's status"))
+    }
+
+    fn build(&self, table: &[&str], names: &mut Names) -> Result<Entry, Corrupt> {
+        let mut intern = |number: u32| named(table, number).map(|name| names.intern(name));
+        Ok(Entry {
+            issue: self.issue,
+            token: self.token,
+            at: self.at,
+            process: intern(self.process)?,
+            kind: self.kind.map(&mut intern).transpose()?,
+            what: self.what,
+            status: self.status,
+            from: self.from,
+            reason: self.reason.map(Into::into),
         })
     }
 }
