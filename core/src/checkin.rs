@@ -7,7 +7,7 @@ use crate::issue::{Ended, Issue, Run};
 use crate::life::LifeId;
 use crate::project::{Measure, Project};
 use crate::refusal::{Refusal, Stale};
-use crate::types::{EndedBy, Instant, IssueNumber, Name, Now, Outcome, Status, Text, Token};
+use crate::types::{EndedBy, Instant, IssueNumber, Name, Now, OrphanReason, Outcome, Status, Text, Token};
 
 /// What a worker reports.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +57,8 @@ impl Project {
             Run::Held(holder) => {
                 let holder = *holder;
                 self.refuse_unless_holder(request, issue, holder)?;
-                let left = Left { result: request.result, reason: request.reason, metadata: request.metadata };
+                let Checkin { result, reason, metadata, .. } = *request;
+                let left = Left { result, reason, metadata, orphan: None };
                 self.change(now, |project| {
                     project.end_lease(now.at, number, holder, EndedBy::Checkin, request.outcome, left);
                 });
@@ -139,7 +140,7 @@ impl Project {
             what: by.into(),
             status: Some(outcome.into()),
             from: Some(Status::Processing),
-            reason: left.reason.map(|reason| reason.as_str().into()),
+            reason: left.reason.map(Text::as_str).or(left.orphan.map(OrphanReason::as_str)).map(Into::into),
         };
         self.set_issue(number, Some(issue));
         self.log(entry);
@@ -153,6 +154,8 @@ pub(crate) struct Left<'a> {
     pub(crate) result: Option<Text<'a>>,
     pub(crate) reason: Option<Text<'a>>,
     pub(crate) metadata: &'a [(Text<'a>, Text<'a>)],
+    /// Why it was an orphan, where it was one: what the event says where nobody gave a reason.
+    pub(crate) orphan: Option<OrphanReason>,
 }
 
 impl Left<'_> {

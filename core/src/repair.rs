@@ -81,11 +81,13 @@ impl Project {
         }
         let started = issue.started;
         self.change(now, |project| {
-            if let Some(orphaned) = orphaned.filter(|_| end.by == EndedBy::Repair) {
+            let orphaned = orphaned.filter(|_| end.by == EndedBy::Repair);
+            if let Some(orphaned) = orphaned {
                 project.count_repair(now.at, started, orphaned);
             }
             project.punish_death(holder);
-            let left = Left { reason: end.reason, ..Left::default() };
+            let orphan = orphaned.map(|orphaned| orphaned.reason);
+            let left = Left { reason: end.reason, orphan, ..Left::default() };
             project.end_lease(now.at, number, holder, end.by, end.outcome, left);
         });
         Ok((end.outcome, Effect::Changed))
