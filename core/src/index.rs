@@ -59,12 +59,17 @@ impl Place {
 pub(crate) struct Deadlines {
     certain: BTreeSet<(Instant, LifeId)>,
     silence: BTreeSet<(Instant, LifeId)>,
+    /// How often a life came to be certain.
+    news: u64,
 }
 
 impl Deadlines {
     fn insert(&mut self, id: LifeId, due: Due) {
         match due {
-            Due::Certain(orphaned) => self.certain.insert((orphaned.since, id)),
+            Due::Certain(orphaned) => {
+                self.news += 1;
+                self.certain.insert((orphaned.since, id))
+            }
             Due::Silence(since) => self.silence.insert((since, id)),
         };
     }
@@ -80,8 +85,8 @@ impl Deadlines {
         self.certain.is_empty() && self.silence.is_empty()
     }
 
-    pub(crate) fn certain_len(&self) -> usize {
-        self.certain.len()
+    pub(crate) fn certain_news(&self) -> u64 {
+        self.news
     }
 
     /// The first deadline that has not passed.

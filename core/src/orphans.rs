@@ -1,5 +1,7 @@
 //! `ORPHANS`: the leases whose holders are orphans, without looking at any other.
 
+use std::ops::Bound;
+
 use crate::index::Deadlines;
 use crate::life::LifeId;
 use crate::project::Project;
@@ -32,7 +34,7 @@ impl Project {
     /// The orphaned leases, of one host where one is given: longest orphaned first, those of one process by issue
     /// number. Costs O(log P) and what is taken from it; during the restart grace also the silent ones it excuses.
     pub fn orphans<'a>(&'a self, now: Now, host: Option<Name<'_>>) -> impl Iterator<Item = Orphan<'a>> {
-        self.orphaned_lives(now, host).flat_map(move |id| self.orphaned_leases(id, now))
+        self.orphaned_lives(now, host).flat_map(move |id| self.orphaned_leases(id, None, now))
     }
 
     /// How many leases are orphaned.
@@ -40,19 +42,21 @@ impl Project {
         self.orphaned_lives(now, None).filter_map(|id| self.held_by(id)).map(|held| held.len() as u64).sum()
     }
 
-    /// The lives whose leases are orphans now, by number; [`Project::orphans_of`] tells their leases.
-    pub fn orphaned_life_numbers(&self, now: Now) -> impl Iterator<Item = u64> {
-        self.orphaned_lives(now, None).map(|id| id.0)
+    /// The lives whose leases are orphans now, by number, and since when; [`Project::orphans_of`] tells their leases.
+    pub fn orphaned_life_numbers(&self, now: Now) -> impl Iterator<Item = (u64, Instant)> {
+        self.orphaned_lives(now, None)
+            .filter_map(move |id| Some((id.0, self.orphaned(self.lives.get(&id)?, now)?.since)))
     }
 
-    /// The orphaned leases of one life behind an issue, by issue number.
+    /// The orphaned leases of one life behind an issue, by issue number. Costs nothing for those before it.
     pub fn orphans_of(&self, life: u64, behind: Option<IssueNumber>, now: Now) -> impl Iterator<Item = Orphan<'_>> {
-        self.orphaned_leases(LifeId(life), now).filter(move |orphan| Some(orphan.issue) > behind)
+        self.orphaned_leases(LifeId(life), behind, now)
     }
 
-    /// How many lives are orphans whatever the clock says: dead or replaced ones.
-    pub fn certain_orphans(&self) -> usize {
-        self.index.due(None).map_or(0, Deadlines::certain_len)
+    /// Grows whenever a life becomes an orphan whatever the clock says, dead or replaced, and perhaps in between. Only
+    /// whether it changed means something; it is not part of what is stored.
+    pub fn certain_news(&self) -> u64 {
+        self.index.due(None).map_or(0, Deadlines::certain_news)
     }
 
     /// How long until silence may make the next life an orphan: its deadline, or the end of the restart grace for it.
@@ -78,8 +82,9 @@ impl Project {
             .filter(move |id| self.lives.get(id).is_some_and(|life| self.orphaned(life, now).is_some()))
     }
 
-    fn orphaned_leases(&self, id: LifeId, now: Now) -> impl Iterator<Item = Orphan<'_>> {
-        let held = self.held_by(id).into_iter().flatten();
+    fn orphaned_leases(&self, id: LifeId, behind: Option<IssueNumber>, now: Now) -> impl Iterator<Item = Orphan<'_>> {
+        let behind = (behind.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let held = self.held_by(id).into_iter().flat_map(move |held| held.range(behind));
         held.filter_map(move |number| {
             let (issue, _, life) = self.holder_of(*number)?;
             let orphaned = self.orphaned(life, now)?;

@@ -19,8 +19,12 @@ use crate::value::Value;
 const BATCH: usize = 256;
 /// The least time between two firings.
 const PAUSE: Duration = Duration::from_millis(2);
-/// When to look again while nothing may be published: on a replica, or while the server avoids replica traffic.
+/// When to look again while the server avoids replica traffic.
 const LATER: Duration = Duration::from_millis(50);
+/// When a replica looks again whether it was promoted. It does so for each of its projects.
+const REPLICA_LATER: Duration = Duration::from_secs(1);
+/// A timer that is late by this much is gone.
+const LOST: Duration = Duration::from_secs(10);
 /// The longest that a timer sleeps, however far the next deadline is: the wall clock may be set meanwhile.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -28,10 +32,11 @@ const LONGEST: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub(crate) struct Announcer {
     armed: Option<Armed>,
-    /// Lives whose orphans were announced: all of them, or up to and including an issue.
-    announced: BTreeMap<u64, Progress>,
-    /// How many lives were orphans for certain when that was last looked at.
-    certain: usize,
+    /// Lives whose orphans were announced, since when they are orphans, and how far the announcement came. Who became one
+    /// anew, at another time, is announced anew.
+    announced: BTreeMap<u64, (Instant, Progress)>,
+    /// The project's [`Project::certain_news`] when that was last looked at.
+    certain: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +55,8 @@ enum Progress {
 /// Sees to it that a timer fires when the project's next lease becomes an orphan. Called after each change, and whenever a
 /// project comes to be at a key.
 pub(crate) fn arm(ctx: &Context, name: &RedisString, value: &mut Value, now: Now) {
-    let certain = value.project().certain_orphans();
-    let news = certain > value.announcer.certain;
+    let certain = value.project().certain_news();
+    let news = certain != value.announcer.certain;
     value.announcer.certain = certain;
     let wait = if news { Some(Duration::ZERO) } else { until_next(value.project(), now) };
     if let Some(wait) = wait {
@@ -68,8 +73,8 @@ fn arm_within(ctx: &Context, name: &RedisString, announcer: &mut Announcer, now:
     let wait = wait.clamp(PAUSE, LONGEST);
     let at = now.plus(poppo_core::Millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
     if let Some(armed) = announcer.armed {
-        // One that should have fired long ago never will: its key was in another database then.
-        let lost = now.since(armed.at).0 > LONGEST.as_millis() as u64;
+        // One that should have fired long ago never will: its key is in another database since SWAPDB.
+        let lost = now.since(armed.at).0 > LOST.as_millis() as u64;
         if armed.at <= at && !lost {
             return;
         }
@@ -102,7 +107,7 @@ pub(crate) fn fire(ctx: &Context, name: &RedisString, timer: TimerId) {
         let done = Channel::of(ctx, name).is_none_or(|channel| announce(project, announcer, now, &channel));
         if done { until_next(value.project(), now) } else { Some(PAUSE) }
     } else {
-        Some(LATER)
+        Some(if ffi::is_replica(ctx) { REPLICA_LATER } else { LATER })
     };
     if let Some(wait) = wait {
         arm_within(ctx, name, &mut value.announcer, now.at, wait);
@@ -113,25 +118,27 @@ pub(crate) fn fire(ctx: &Context, name: &RedisString, timer: TimerId) {
 fn announce(project: &Project, announcer: &mut Announcer, now: Now, channel: &Channel<'_>) -> bool {
     let mut left = BATCH;
     let mut still = BTreeMap::new();
-    for life in project.orphaned_life_numbers(now) {
-        let mut progress = announcer.announced.get(&life).copied();
-        while left > 0 && progress != Some(Progress::Whole) {
+    for (life, since) in project.orphaned_life_numbers(now) {
+        let known = announcer.announced.get(&life).filter(|(known, _)| *known == since);
+        let mut progress = known.map(|(_, progress)| *progress);
+        if left > 0 && progress != Some(Progress::Whole) {
             let behind = match progress {
                 Some(Progress::UpTo(issue)) => Some(issue),
                 _ => None,
             };
-            progress = Some(Progress::Whole);
-            if let Some(orphan) = project.orphans_of(life, behind, now).next() {
+            for orphan in project.orphans_of(life, behind, now).take(left) {
                 channel.orphan(&orphan);
                 left -= 1;
                 progress = Some(Progress::UpTo(orphan.issue));
             }
+            if left > 0 {
+                progress = Some(Progress::Whole);
+            }
         }
         if let Some(progress) = progress {
-            still.insert(life, progress);
+            still.insert(life, (since, progress));
         }
     }
-    // Who beat again is not an orphan any more, and is announced anew should it become one.
     announcer.announced = still;
     left > 0
 }

@@ -221,6 +221,11 @@ pub(crate) fn may_publish(ctx: &Context) -> bool {
     avoid.unwrap_or(0) == 0 && ctx.get_flags().contains(ContextFlags::MASTER)
 }
 
+/// Whether this server follows another one.
+pub(crate) fn is_replica(ctx: &Context) -> bool {
+    ctx.get_flags().contains(ContextFlags::SLAVE)
+}
+
 /// The number of a timer. The server gives no number twice.
 pub(crate) type TimerId = raw::RedisModuleTimerID;
 
