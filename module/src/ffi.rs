@@ -284,7 +284,8 @@ unsafe extern "C" fn on_key_event(
     if ARRIVALS.contains(&event.to_bytes()) {
         let _logged = guard(|| {
             let ctx = Context::new(ctx);
-            let name = RedisString::new(None, key);
+            // A copy: while loading, the server passes a key that it has on its stack and lets nobody retain.
+            let name = RedisString::create_from_slice(ptr::null_mut(), RedisString::string_as_slice(key));
             if let Ok(mut key) = Key::open(&ctx, &name)
                 && let Some(value) = key.value()
             {
