@@ -71,14 +71,18 @@ impl Project {
     /// # Errors
     /// [`Refusal::Held`], [`Refusal::Done`] and [`Refusal::InUse`] as the contract says; nothing changes then.
     pub fn checkout(&mut self, now: Now, request: &Checkout<'_>) -> Result<Lease, Refusal> {
-        let life = self.same_life(request.process, request.incarnation);
-        let loser = match self.holder_of(request.issue) {
-            Some((issue, holder, _)) if Some(holder) == life => {
+        let current = self.current_life(request.process);
+        let same = current.filter(|(_, life)| life.incarnation.as_deref() == request.incarnation.map(Name::as_str));
+        let life = same.map(|(id, _)| id);
+        let issue = self.issues.get(&request.issue);
+        let loser = match issue.and_then(|issue| Some((issue, issue.holder()?))) {
+            Some((issue, holder)) if Some(holder) == life => {
                 let token = issue.token;
                 self.change(now, |project| project.renew(now.at, holder, request));
                 return Ok(Lease { token, renewed: true });
             }
-            Some((issue, holder, record)) => {
+            Some((issue, holder)) => {
+                let record = self.lives.get(&holder).ok_or(Refusal::NotHeld { issue: request.issue })?;
                 let orphaned = self.can_be_taken(now, request, record);
                 let orphaned = orphaned.ok_or_else(|| self.held(request.issue, issue, record))?;
                 Some((holder, orphaned))
@@ -86,10 +90,16 @@ impl Project {
             None => None,
         };
         if !now.is_replay() {
-            self.refuse_if_done(request)?;
-            self.refuse_if_in_use(now, request)?;
+            if let Some(at) = issue.and_then(|issue| issue.completed.as_deref()).filter(|_| request.once) {
+                return Err(Refusal::Done { issue: request.issue, at: *at });
+            }
+            if let (None, Some((_, other))) = (life, current)
+                && let Some(attested) = other.attested(&self.head.settings, now)
+            {
+                return Err(Refusal::InUse { process: request.process.to_string(), attested });
+            }
         }
-        let token = self.change(now, |project| project.grant(now, request, loser));
+        let token = self.change(now, |project| project.grant(now, request, life, loser));
         Ok(Lease { token, renewed: false })
     }
 
@@ -110,25 +120,6 @@ impl Project {
             Due::Silence(since) => since,
         };
         Orphaned { reason: OrphanReason::Replaced, since: due.min(at) }
-    }
-
-    fn refuse_if_done(&self, request: &Checkout<'_>) -> Result<(), Refusal> {
-        let completed = self.issues.get(&request.issue).and_then(|issue| issue.completed.as_deref());
-        match completed {
-            Some(at) if request.once => Err(Refusal::Done { issue: request.issue, at: *at }),
-            _ => Ok(()),
-        }
-    }
-
-    fn refuse_if_in_use(&self, now: Now, request: &Checkout<'_>) -> Result<(), Refusal> {
-        let Some((_, other)) = self.current_life(request.process) else { return Ok(()) };
-        if other.incarnation.as_deref() == request.incarnation.map(Name::as_str) {
-            return Ok(());
-        }
-        match other.attested(&self.head.settings, now) {
-            Some(attested) => Err(Refusal::InUse { process: request.process.to_string(), attested }),
-            None => Ok(()),
-        }
     }
 
     pub(crate) fn held(&self, number: IssueNumber, issue: &Issue, holder: &Life) -> Refusal {
@@ -152,33 +143,43 @@ impl Project {
         }
     }
 
-    fn grant(&mut self, now: Now, request: &Checkout<'_>, loser: Option<(LifeId, Orphaned)>) -> Token {
-        let life = match self.same_life(request.process, request.incarnation) {
+    fn grant(
+        &mut self,
+        now: Now,
+        request: &Checkout<'_>,
+        life: Option<LifeId>,
+        loser: Option<(LifeId, Orphaned)>,
+    ) -> Token {
+        let life = match life {
             Some(id) => {
                 self.enter_current_life(now.at, id, request);
                 id
             }
             None => self.begin_life(now.at, request),
         };
-        let before = self.issues.get(&request.issue).cloned();
+        let before = self.issues.get(&request.issue);
+        let from = before.map(|issue| issue.status());
+        let started = before.map_or(now.at, |issue| issue.started);
+        let completed = before.and_then(|issue| issue.completed.clone());
+        let title = match request.title {
+            Some(title) => Some(CompactString::new(title.as_str())),
+            None => before.and_then(|issue| issue.title.clone()),
+        };
         if let Some((holder, orphaned)) = loser {
             self.head.totals.takeovers += 1;
-            let started = before.as_ref().map_or(now.at, |issue| issue.started);
             self.count_repair(now.at, started, orphaned);
             self.punish_death(holder);
         }
         let token = Token::after(self.head.last_token, now.at);
         self.head.last_token = Some(token);
         self.head.totals.checkouts += 1;
-        let from = before.as_ref().map(|issue| issue.status());
-        let (title, completed) = before.map_or((None, None), |issue| (issue.title, issue.completed));
         let version = self.next_event();
         let issue = Issue {
             token,
             started: now.at,
             completed,
             run: Run::Held(life),
-            title: request.title.map(|title| CompactString::new(title.as_str())).or(title),
+            title,
             kind: request.kind.map(|kind| self.names.intern(kind.as_str())),
             version,
             behind: true,

@@ -117,25 +117,14 @@ impl Log {
         self.before -= 1;
     }
 
-    /// The entries behind the oldest `skip`.
+    /// The entries behind the oldest `skip`. All chunks but the first and the last are full, so none is looked at in vain.
     pub(crate) fn iter(&self, skip: usize) -> impl Iterator<Item = &Entry> {
-        let mut left = skip;
-        let chunks = self.chunks.iter().skip_while(move |chunk| {
-            let whole = left >= chunk.len();
-            if whole {
-                left -= chunk.len();
-            }
-            whole
-        });
-        // How much of the first chunk that is left over is skipped, too.
-        let mut before = skip;
-        for chunk in &self.chunks {
-            if before < chunk.len() {
-                break;
-            }
-            before -= chunk.len();
-        }
-        chunks.flatten().skip(before)
+        let first = self.chunks.front().map_or(0, VecDeque::len);
+        let (chunk, within) = match skip.checked_sub(first) {
+            None => (0, skip),
+            Some(behind) => (1 + behind / Self::CHUNK, behind % Self::CHUNK),
+        };
+        self.chunks.range(chunk.min(self.chunks.len())..).flatten().skip(within)
     }
 }
 

@@ -136,6 +136,26 @@ impl Index {
         }
     }
 
+    /// What the indexes know of a life has changed.
+    pub(crate) fn move_life(&mut self, id: LifeId, old: &Place, new: &Place) {
+        if (old.process, old.current) != (new.process, new.current) || old.host != new.host {
+            self.leave_life(id, old);
+            self.enter_life(id, new);
+        } else if !self.held.contains_key(&id) {
+            if old.last_sign != new.last_sign {
+                self.idle.remove(&(old.last_sign, id));
+                self.idle.insert((new.last_sign, id));
+            }
+        } else if old.due != new.due {
+            self.due.remove(id, old.due);
+            self.due.insert(id, new.due);
+            if let Some(due) = new.host.and_then(|host| self.due_by_host.get_mut(&host)) {
+                due.remove(id, old.due);
+                due.insert(id, new.due);
+            }
+        }
+    }
+
     fn enter_due(&mut self, id: LifeId, place: &Place) {
         self.due.insert(id, place.due);
         if let Some(host) = place.host {

@@ -11,32 +11,39 @@ use compact_str::CompactString;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NameId(NonZeroU32);
 
-impl NameId {
-    /// The next number to try; behind the last comes the first.
-    fn after(last: Option<Self>) -> Self {
-        Self(last.and_then(|last| last.0.checked_add(1)).unwrap_or(NonZeroU32::MIN))
-    }
-}
-
 /// The names that a project's records use, each with how many use it. One that nobody uses is gone.
 ///
-/// Both maps grow a node at a time, so that no single command pays for moving all names.
+/// Both directions grow a piece at a time, so that no single command pays for moving all names.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
     ids: BTreeMap<CompactString, NameId>,
-    entries: BTreeMap<NameId, Entry>,
-    last: Option<NameId>,
+    pages: Vec<Vec<Entry>>,
+    /// Ids that are free again.
+    free: Vec<NameId>,
     /// Names whose last use is gone. They stay until the command is over: it may be taken back.
     unused: Vec<NameId>,
 }
 
-#[derive(Debug, Clone)]
+/// A place for a name; an empty name is a free place.
+#[derive(Debug, Clone, Default)]
 struct Entry {
     name: CompactString,
     uses: u32,
 }
 
 impl Names {
+    const PAGE: usize = 256;
+
+    fn entry(&self, id: NameId) -> Option<&Entry> {
+        let index = id.0.get() as usize - 1;
+        self.pages.get(index / Self::PAGE)?.get(index % Self::PAGE)
+    }
+
+    fn entry_mut(&mut self, id: NameId) -> Option<&mut Entry> {
+        let index = id.0.get() as usize - 1;
+        self.pages.get_mut(index / Self::PAGE)?.get_mut(index % Self::PAGE)
+    }
+
     /// The id of a name in use.
     pub(crate) fn find(&self, name: &str) -> Option<NameId> {
         self.ids.get(name).copied()
@@ -44,7 +51,7 @@ impl Names {
 
     /// The name of an id; empty for an id that is not in use, which no record holds.
     pub(crate) fn get(&self, id: NameId) -> &str {
-        self.entries.get(&id).map_or("", |entry| &entry.name)
+        self.entry(id).map_or("", |entry| &entry.name)
     }
 
     /// The id of a name, new where there was none. It stays only if [`Names::acquire`] follows.
@@ -52,27 +59,38 @@ impl Names {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let mut id = NameId::after(self.last);
-        while self.entries.contains_key(&id) {
-            id = NameId::after(Some(id));
-        }
-        self.last = Some(id);
+        let id = self.free.pop().unwrap_or_else(|| self.new_place());
         let name = CompactString::new(name);
-        self.ids.insert(name.clone(), id);
-        self.entries.insert(id, Entry { name, uses: 0 });
+        if let Some(entry) = self.entry_mut(id) {
+            entry.name = name.clone();
+        }
+        self.ids.insert(name, id);
         id
+    }
+
+    fn new_place(&mut self) -> NameId {
+        if self.pages.last().is_none_or(|page| page.len() == Self::PAGE) {
+            self.pages.push(Vec::with_capacity(Self::PAGE.min(8 << self.pages.len().min(5))));
+        }
+        let before = (self.pages.len() - 1) * Self::PAGE;
+        let page = self.pages.last_mut().map_or(0, |page| {
+            page.push(Entry::default());
+            page.len()
+        });
+        // A project has far fewer than 2^32 names at once: each takes tens of bytes.
+        NameId(u32::try_from(before + page).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX))
     }
 
     /// One more record uses the name.
     pub(crate) fn acquire(&mut self, id: NameId) {
-        if let Some(entry) = self.entries.get_mut(&id) {
+        if let Some(entry) = self.entry_mut(id) {
             entry.uses = entry.uses.saturating_add(1);
         }
     }
 
     /// One record fewer uses the name; without any it goes with the next [`Names::sweep`].
     pub(crate) fn release(&mut self, id: NameId) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entry_mut(id) else { return };
         entry.uses = entry.uses.saturating_sub(1);
         if entry.uses == 0 {
             self.unused.push(id);
@@ -81,12 +99,19 @@ impl Names {
 
     /// Drops the names that lost their last use and found no new one.
     pub(crate) fn sweep(&mut self) {
-        for id in std::mem::take(&mut self.unused) {
-            if self.entries.get(&id).is_some_and(|entry| entry.uses == 0)
-                && let Some(entry) = self.entries.remove(&id)
-            {
-                self.ids.remove(&entry.name);
-            }
+        while let Some(id) = self.unused.pop() {
+            self.drop_if_unused(id);
+        }
+    }
+
+    fn drop_if_unused(&mut self, id: NameId) {
+        if let Some(entry) = self.entry_mut(id)
+            && entry.uses == 0
+            && !entry.name.is_empty()
+        {
+            let name = std::mem::take(&mut entry.name);
+            self.ids.remove(&name);
+            self.free.push(id);
         }
     }
 
@@ -99,13 +124,12 @@ impl Names {
 /// For [`crate::Project::roll_back`]: counts are made anew from the records.
 impl Names {
     pub(crate) fn release_all(&mut self) {
-        self.entries.values_mut().for_each(|entry| entry.uses = 0);
+        self.pages.iter_mut().flatten().for_each(|entry| entry.uses = 0);
     }
 
     pub(crate) fn drop_unused(&mut self) {
-        self.entries.retain(|_, entry| entry.uses > 0);
         self.unused.clear();
-        let entries = &self.entries;
-        self.ids.retain(|_, id| entries.contains_key(id));
+        let ids: Vec<NameId> = self.ids.values().copied().collect();
+        ids.into_iter().for_each(|id| self.drop_if_unused(id));
     }
 }

@@ -50,8 +50,19 @@ pub(crate) struct Head {
 /// What the command under way has changed so far. Empty between commands.
 #[derive(Debug, Default)]
 struct Journal {
-    head: Option<Box<Head>>,
+    head: Option<Head>,
     changes: Vec<Before>,
+}
+
+impl Journal {
+    /// Between commands it keeps room for those of the usual size.
+    const ROOM: usize = 8;
+
+    fn close(&mut self) {
+        self.head = None;
+        self.changes.clear();
+        self.changes.shrink_to(Self::ROOM);
+    }
 }
 
 /// A copy begins between commands, with nothing to take back.
@@ -116,11 +127,11 @@ impl Project {
     /// Runs the changes of a command that was found valid: whole, or not at all where they panic and
     /// [`Project::roll_back`] follows.
     pub(crate) fn change<T>(&mut self, now: Now, changes: impl FnOnce(&mut Self) -> T) -> T {
-        self.journal.head = Some(Box::new(self.head.clone()));
+        self.journal.head = Some(self.head.clone());
         self.trim_log();
         let answer = changes(self);
         self.trim(now);
-        self.journal = Journal::default();
+        self.journal.close();
         self.names.sweep();
         answer
     }
@@ -132,7 +143,7 @@ impl Project {
     pub fn roll_back(&mut self) -> bool {
         let Journal { head, changes } = std::mem::take(&mut self.journal);
         let Some(head) = head else { return false };
-        self.head = *head;
+        self.head = head;
         for before in changes.into_iter().rev() {
             match before {
                 Before::Issue(number, Some(issue)) => drop(self.issues.insert(number, issue)),
@@ -186,7 +197,20 @@ impl Project {
     /// Stores, replaces or removes the record of a life.
     pub(crate) fn set_life(&mut self, id: LifeId, new: Option<Life>) {
         fault::point();
-        self.leave_life(id);
+        if let (Some(old), Some(new)) = (self.lives.get(&id), &new) {
+            // The usual case, a beat: most of what the indexes know of it stays.
+            if !old.names().eq(new.names()) {
+                new.names().for_each(|name| self.names.acquire(name));
+                old.names().for_each(|name| self.names.release(name));
+            }
+            self.index.leave_texts(old.text_bytes());
+            self.index.enter_texts(new.text_bytes());
+            let settings = &self.head.settings;
+            self.index.move_life(id, &Place::of(old, settings), &Place::of(new, settings));
+        } else {
+            self.leave_life(id);
+        }
+        let moved = new.is_some() && self.lives.contains_key(&id);
         fault::point();
         let old = match new {
             Some(life) => self.lives.insert(id, life),
@@ -194,8 +218,10 @@ impl Project {
         };
         self.note(Before::Life(id, old));
         fault::point();
-        self.enter_life(id);
-        fault::point();
+        if !moved {
+            self.enter_life(id);
+            fault::point();
+        }
     }
 
     /// Records a duration.
@@ -361,12 +387,6 @@ impl Project {
     pub(crate) fn current_life(&self, process: Name<'_>) -> Option<(LifeId, &Life)> {
         let id = self.index.current(self.names.find(process.as_str())?)?;
         Some((id, self.lives.get(&id)?))
-    }
-
-    /// The current life of a process, where it has this incarnation; none equals none.
-    pub(crate) fn same_life(&self, process: Name<'_>, incarnation: Option<Name<'_>>) -> Option<LifeId> {
-        let (id, life) = self.current_life(process)?;
-        (life.incarnation.as_deref() == incarnation.map(Name::as_str)).then_some(id)
     }
 
     /// The issues that a life holds.

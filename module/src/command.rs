@@ -170,11 +170,8 @@ fn replicate<W: Write>(ctx: &Context, words: &[RedisString], now: Now) {
         ctx.replicate_verbatim();
         return;
     }
-    let at = [b"AT".as_slice(), now.at.micros().to_string().as_bytes()]
-        .map(|word| RedisString::create_from_slice(std::ptr::null_mut(), word));
     let (before, options) = words.split_at((2 + W::POSITIONAL).min(words.len()));
-    let resolved: Vec<&RedisString> = before.iter().skip(1).chain(&at).chain(options).collect();
-    ctx.replicate(W::DOC.name, resolved.as_slice());
+    ffi::replicate_at(ctx, W::DOC.name_c, before.get(1..).unwrap_or_default(), now.at, options);
 }
 
 /// The entry of a reading command.

@@ -6,6 +6,8 @@ use std::ffi::CStr;
 #[derive(Debug)]
 pub(crate) struct Doc {
     pub(crate) name: &'static str,
+    /// The same, as the server wants it.
+    pub(crate) name_c: &'static CStr,
     /// The keyspace event of a change.
     pub(crate) event: &'static CStr,
     pub(crate) summary: &'static str,

@@ -17,6 +17,7 @@ impl Write for Command {
 
     const DOC: Doc = Doc {
         name: "POPPO.EVICT",
+        name_c: c"POPPO.EVICT",
         event: c"poppo.evict",
         summary: "Ends a lease by hand, whoever holds it, and answers the issue's new status.",
         complexity: "O(log N) where N is the number of issues of the project",

@@ -16,7 +16,7 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use poppo_core::Millis;
+use poppo_core::{Instant, Millis};
 use redis_module::key::verify_type;
 use redis_module::native_types::RedisType;
 use redis_module::{Context, ContextFlags, RedisString, raw};
@@ -134,6 +134,35 @@ impl<'a> Key<'a> {
 /// Whether the running command comes from the primary or from a file that is being loaded.
 pub(crate) fn is_replay(ctx: &Context) -> bool {
     ctx.get_flags().intersects(ContextFlags::REPLICATED | ContextFlags::LOADING)
+}
+
+/// Replicates the running command with `AT` and a time between its positional arguments and its options.
+pub(crate) fn replicate_at(
+    ctx: &Context,
+    command: &CStr,
+    positional: &[RedisString],
+    at: Instant,
+    options: &[RedisString],
+) {
+    // SAFETY: fact 3: reading the table.
+    let Some(replicate) = (unsafe { raw::RedisModule_Replicate }) else { return };
+    let words: Vec<_> = positional.iter().chain(options).map(|word| word.inner).collect();
+    let (positional, options) = words.split_at(positional.len());
+    // SAFETY: the format says what follows: strings with their number, a C string, an integer, strings with their number.
+    // All of them live through the call, which takes references of its own to what it keeps.
+    unsafe {
+        replicate(
+            ctx.ctx,
+            command.as_ptr(),
+            c"vclv".as_ptr(),
+            positional.as_ptr(),
+            positional.len(),
+            c"AT".as_ptr(),
+            at.micros().cast_signed(),
+            options.as_ptr(),
+            options.len(),
+        );
+    }
 }
 
 /// Whether the client of the running command can be made to wait: not inside a transaction or a script.
@@ -532,7 +561,7 @@ unsafe extern "C" fn set_restart_grace(
     _data: *mut c_void,
     _error: *mut *mut raw::RedisModuleString,
 ) -> c_int {
-    server::RESTART_GRACE.store(value, Ordering::Relaxed);
+    server::set_restart_grace(value);
     raw::Status::Ok as c_int
 }
 

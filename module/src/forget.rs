@@ -15,6 +15,7 @@ impl Write for Command {
 
     const DOC: Doc = Doc {
         name: "POPPO.FORGET",
+        name_c: c"POPPO.FORGET",
         event: c"poppo.forget",
         summary: "Removes every trace of an issue that nobody holds.",
         complexity: "O(log N) where N is the number of issues of the project",

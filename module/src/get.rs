@@ -15,6 +15,7 @@ impl Read for Command {
 
     const DOC: Doc = Doc {
         name: "POPPO.GET",
+        name_c: c"POPPO.GET",
         event: c"poppo.get",
         summary: "Shows the whole record of an issue.",
         complexity: "O(log N) where N is the number of issues of the project",

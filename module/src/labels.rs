@@ -23,6 +23,7 @@ impl Follow for Command {
 
     const DOC: Doc = Doc {
         name: "POPPO.LABELS",
+        name_c: c"POPPO.LABELS",
         event: c"poppo.labels",
         summary: "Lists the issues whose status changed since their labels were last confirmed, or waits for one.",
         complexity: "O(n log N) of the n answers where N is the number of issues of the project",

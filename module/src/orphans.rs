@@ -23,6 +23,7 @@ impl Read for Command {
 
     const DOC: Doc = Doc {
         name: "POPPO.ORPHANS",
+        name_c: c"POPPO.ORPHANS",
         event: c"poppo.orphans",
         summary: "Lists the leases whose holders are silent, dead or replaced.",
         complexity: "O(log P) where P is the number of processes, plus the number of answers",

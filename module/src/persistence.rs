@@ -106,6 +106,7 @@ pub(crate) fn rewrite(value: &Value, emit: impl Fn(&CStr, &[u8])) {
 /// The description of `POPPO.LOAD`.
 pub(crate) const LOAD_DOC: Doc = Doc {
     name: "POPPO.LOAD",
+    name_c: c"POPPO.LOAD",
     event: c"poppo.load",
     summary: "Loads a piece of a project from an AOF. Internal.",
     complexity: "O(n) of the piece's records",

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use poppo_core::{Instant, Invalid, Judge, Millis, Now, Refusal, Totals};
@@ -66,6 +66,9 @@ static BOOT: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::no
 /// When it came to be in charge: milliseconds after [`BOOT`].
 static IN_CHARGE_SINCE: AtomicU64 = AtomicU64::new(0);
 
+/// Whether the grace has passed, so that only one clock need be read.
+static GRACE_IS_OVER: AtomicBool = AtomicBool::new(false);
+
 static CHECKOUTS: AtomicU64 = AtomicU64::new(0);
 static CHECKINS: AtomicU64 = AtomicU64::new(0);
 static HEARTBEATS: AtomicU64 = AtomicU64::new(0);
@@ -116,12 +119,20 @@ impl Eviction {
 /// The moment of a command on this server. Reads the clock once.
 pub(crate) fn now() -> Now {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let at = Instant::from_micros(u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX));
+    if GRACE_IS_OVER.load(Ordering::Relaxed) {
+        return Now::primary(at);
+    }
     let uptime = uptime_of_boot().saturating_sub(IN_CHARGE_SINCE.load(Ordering::Relaxed));
     let restart_grace = u64::try_from(RESTART_GRACE.load(Ordering::Relaxed)).unwrap_or(0);
-    Now {
-        at: Instant::from_micros(u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX)),
-        judge: Judge::Primary { uptime: Millis(uptime), restart_grace: Millis(restart_grace) },
-    }
+    GRACE_IS_OVER.store(uptime >= restart_grace, Ordering::Relaxed);
+    Now { at, judge: Judge::Primary { uptime: Millis(uptime), restart_grace: Millis(restart_grace) } }
+}
+
+/// The restart grace was changed: what it says of this server is to be found out anew.
+pub(crate) fn set_restart_grace(millis: i64) {
+    RESTART_GRACE.store(millis, Ordering::Relaxed);
+    GRACE_IS_OVER.store(false, Ordering::Relaxed);
 }
 
 fn uptime_of_boot() -> u64 {
@@ -131,6 +142,7 @@ fn uptime_of_boot() -> u64 {
 /// This server has just loaded its data, or was just promoted: the restart grace begins.
 pub(crate) fn take_charge() {
     IN_CHARGE_SINCE.store(uptime_of_boot(), Ordering::Relaxed);
+    GRACE_IS_OVER.store(false, Ordering::Relaxed);
 }
 
 /// Counts what a client's command added to a project's totals.
