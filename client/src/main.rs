@@ -8,6 +8,7 @@ mod exit;
 mod human;
 mod output;
 mod process;
+mod retry;
 mod server;
 
 use std::process::ExitCode;

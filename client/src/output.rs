@@ -71,6 +71,11 @@ impl Output {
     }
 }
 
+/// A word on stderr to whoever watches. It is not the answer, and where nobody watches, nothing is lost.
+pub(crate) fn say(text: &str) {
+    drop(writeln!(io::stderr(), "poppo: {text}"));
+}
+
 /// What a text's colour means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -135,7 +140,7 @@ pub(crate) fn status_tone(status: Status) -> Tone {
 }
 
 /// Titles and reasons are anybody's text: control characters in them must neither break a row nor steer a terminal.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
-use std::{fs, io::IsTerminal as _, io::Write as _, os::unix::process::ExitStatusExt as _};
+use std::{fs, io::IsTerminal as _, os::unix::process::ExitStatusExt as _};
 
 use poppo::{Checkin, Checkout, Error, Heartbeat, IssueNumber, Life, Outcome, Project, Refusal, Token};
 use rustix::process::Signal;
@@ -20,16 +20,16 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::cli::Context;
 use crate::exit::{FAILED, Failure, LOST, NOT_STARTED};
 use crate::human::{duration, parse_duration};
+use crate::output::say;
 use crate::process::{self, Stops};
+use crate::retry::Retry;
 
 /// What a lease lasts without a beat where neither --ttl nor, so far, the server said.
 const DEFAULT_TTL: Duration = Duration::from_secs(30 * 60);
 /// Beats come three in a TTL, so that two may be lost, and at least this often.
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
-/// The first pause before a server that did not answer is asked again; doubled each time.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// The longest such pause.
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// What is done while the server does not answer.
+const TRYING: &str = "trying again while the lease lasts";
 /// What RESULT may hold.
 const LARGEST_RESULT: u64 = 65_536;
 
@@ -281,13 +281,14 @@ impl Held {
                         return self
                             .lost("LOST", &format!("may be another's by now: no heartbeat was answered for {ttl}"));
                     }
-                    retry.warn(&match other {
+                    let what = match other {
                         Ok(Err(error)) => error.to_string(),
                         _ => {
                             self.project.client().disconnect().await;
                             format!("{} does not answer", self.project.client().url())
                         }
-                    });
+                    };
+                    retry.warn(&what, TRYING);
                     sleep(retry.pause().min(self.deadline().saturating_duration_since(Instant::now()))).await;
                 }
             }
@@ -313,7 +314,7 @@ impl Held {
                 let message = format!("issue {issue} could not be checked in as {outcome}: {error}");
                 return Err(Failure::new(FAILED, error.code(), message));
             }
-            retry.warn(&error.to_string());
+            retry.warn(&error.to_string(), TRYING);
             tokio::select! {
                 () = sleep(retry.pause()) => {}
                 _ = stops.next() => return Err(error.into()),
@@ -339,31 +340,6 @@ impl Held {
     fn patience(&self) -> Duration {
         self.period().max(Duration::from_millis(300)).min(Duration::from_secs(10))
     }
-}
-
-/// Pauses that grow, and one warning for all of them.
-#[derive(Default)]
-struct Retry {
-    count: u32,
-}
-
-impl Retry {
-    fn pause(&mut self) -> Duration {
-        let pause = FIRST_RETRY.saturating_mul(1 << self.count.min(10)).min(LONGEST_RETRY);
-        self.count += 1;
-        pause
-    }
-
-    fn warn(&self, what: &str) {
-        if self.count == 0 {
-            say(&format!("{what}; trying again while the lease lasts"));
-        }
-    }
-}
-
-/// A word to whoever watches. It is not the answer, and where nobody watches, nothing is lost.
-fn say(text: &str) {
-    drop(writeln!(io::stderr(), "poppo: {text}"));
 }
 
 /// What went wrong, in the words that the issue keeps as its reason; none for success.
@@ -421,13 +397,6 @@ mod tests {
         assert_eq!(describe(ExitStatus::from_raw(9)), Some("killed by signal 9".to_owned()));
         assert_eq!(exit_as_json(ExitStatus::from_raw(3 << 8)), "{\"exit\":3}");
         assert_eq!(exit_as_json(ExitStatus::from_raw(9)), "{\"exit\":137}");
-    }
-
-    #[test]
-    fn pauses_grow_up_to_a_limit() {
-        let mut retry = Retry::default();
-        let pauses: Vec<u128> = (0..8).map(|_| retry.pause().as_millis()).collect();
-        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
     }
 
     #[test]
