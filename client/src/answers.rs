@@ -7,7 +7,7 @@ use redis::Value;
 use serde::Serialize;
 
 use crate::decode::{self, Fields, Misread};
-use crate::types::{Cursor, EndedBy, IssueNumber, OrphanReason, ProcessState, Status, Timestamp, Token};
+use crate::types::{Cursor, EndedBy, EventKind, IssueNumber, OrphanReason, ProcessState, Status, Timestamp, Token};
 
 /// Everything that is known of an issue. LIST gives less of it than GET.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -247,6 +247,101 @@ impl Beat {
             drain: fields.optional("drain", decode::number)?.unwrap_or_default(),
             issues: fields.required("issues", |value| decode::list(value, lease))?,
             cancel: fields.optional("cancel", |value| decode::list(value, decode::issue))?.unwrap_or_default(),
+        })
+    }
+}
+
+/// An entry of the project's log. One of kind [`Trimmed`](EventKind::Trimmed) has nothing but its id; all others have
+/// issue, process, token and time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Its number; later events have higher ones. Of a trimmed log, the newest that is gone.
+    pub id: u64,
+    /// What happened.
+    pub event: EventKind,
+    /// To which issue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issue: Option<IssueNumber>,
+    /// Whose lease it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    /// The lease's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
+    /// What the issue is since; none where it was forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// What it was before; none where it was unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Status>,
+    /// The kind of task.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub task_type: Option<String>,
+    /// Why, in words; of a repair or takeover for which nobody gave any, why the holder was an orphan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+impl Event {
+    /// What a reader is told who missed everything up to this event.
+    #[must_use]
+    pub fn trimmed(id: u64) -> Self {
+        Self {
+            id,
+            event: EventKind::Trimmed,
+            issue: None,
+            process: None,
+            token: None,
+            status: None,
+            from: None,
+            task_type: None,
+            reason: None,
+            at: None,
+        }
+    }
+
+    pub(crate) fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        let (id, event) = (fields.required("id", decode::number)?, fields.required("event", decode::word)?);
+        if event == EventKind::Trimmed {
+            return Ok(Self::trimmed(id));
+        }
+        Ok(Self {
+            id,
+            event,
+            issue: Some(fields.required("issue", decode::issue)?),
+            process: Some(fields.required("process", decode::text)?),
+            token: Some(fields.required("token", decode::token)?),
+            status: fields.optional("status", decode::word)?,
+            from: fields.optional("from", decode::word)?,
+            task_type: fields.optional("type", decode::text)?,
+            reason: fields.optional("reason", decode::text)?,
+            at: Some(fields.required("at", decode::time)?),
+        })
+    }
+}
+
+/// An issue whose status changed since its labels were last confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unlabelled {
+    /// The issue.
+    pub issue: IssueNumber,
+    /// What its labels should say.
+    pub status: Status,
+    /// What to confirm once they do: the id of the event that gave the issue this status.
+    pub version: u64,
+}
+
+impl Unlabelled {
+    pub(crate) fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            issue: fields.required("issue", decode::issue)?,
+            status: fields.required("status", decode::word)?,
+            version: fields.required("version", decode::number)?,
         })
     }
 }
@@ -513,6 +608,66 @@ mod tests {
             assert!(beat.holds(issue, Token::try_from(5).unwrap()));
             assert!(!beat.holds(issue, Token::try_from(6).unwrap()));
             assert_eq!(beat.time_to_live(), Duration::from_secs(2));
+        }
+    }
+
+    #[test]
+    fn an_event_keeps_the_wires_names_and_their_order() {
+        for record in both(&[
+            ("id", Value::Int(2)),
+            ("event", bulk("checkin")),
+            ("issue", Value::Int(7)),
+            ("process", bulk("worker-1")),
+            ("token", Value::Int(9)),
+            ("status", bulk("error")),
+            ("from", bulk("processing")),
+            ("type", bulk("fix")),
+            ("reason", bulk("tests fail")),
+            ("at", bulk("2026-01-01T00:00:00.000Z")),
+        ]) {
+            let event = Event::read(record).unwrap();
+            assert_eq!(event.event, EventKind::Checkin);
+            let expected = "{\"id\":2,\"event\":\"checkin\",\"issue\":7,\"process\":\"worker-1\",\"token\":9,\
+                            \"status\":\"error\",\"from\":\"processing\",\"type\":\"fix\",\"reason\":\"tests fail\",\
+                            \"at\":\"2026-01-01T00:00:00.000Z\"}";
+            assert_eq!(serde_json::to_string(&event).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_an_event_lacks_is_left_out() {
+        for record in both(&[
+            ("id", Value::Int(3)),
+            ("event", bulk("forget")),
+            ("issue", Value::Int(7)),
+            ("process", bulk("worker-1")),
+            ("token", Value::Int(9)),
+            ("from", bulk("error")),
+            ("at", bulk("2026-01-01T00:00:00.000Z")),
+        ]) {
+            let event = Event::read(record).unwrap();
+            assert_eq!((event.status, event.from), (None, Some(Status::Error)));
+            assert_eq!(serde_json::to_value(&event).unwrap().as_object().unwrap().len(), 7);
+        }
+    }
+
+    #[test]
+    fn a_trimmed_log_tells_only_up_to_where() {
+        for record in both(&[("id", Value::Int(41)), ("event", bulk("trimmed"))]) {
+            let event = Event::read(record).unwrap();
+            assert_eq!(event, Event::trimmed(41));
+            assert_eq!(serde_json::to_string(&event).unwrap(), "{\"id\":41,\"event\":\"trimmed\"}");
+        }
+        for record in both(&[("id", Value::Int(41)), ("event", bulk("checkin"))]) {
+            assert_eq!(Event::read(record).unwrap_err(), "issue is missing");
+        }
+    }
+
+    #[test]
+    fn an_unlabelled_issue_has_a_version_to_confirm() {
+        for record in both(&[("issue", Value::Int(7)), ("status", bulk("completed")), ("version", Value::Int(2))]) {
+            let json = serde_json::to_string(&Unlabelled::read(record).unwrap()).unwrap();
+            assert_eq!(json, "{\"issue\":7,\"status\":\"completed\",\"version\":2}");
         }
     }
 

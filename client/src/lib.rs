@@ -23,7 +23,7 @@
 //! ```
 //!
 //! What lives here: the typed commands ([`Project`]), their answers ([`Issue`], [`Orphan`], [`Process`], [`Beat`],
-//! [`Stats`]), their refusals ([`Refusal`]), and who a process is ([`Life`]). What does not: the rules, which the
+//! [`Stats`], [`Event`], [`Unlabelled`]), their refusals ([`Refusal`]), and who a process is ([`Life`]). What does not: the rules, which the
 //! server keeps, and anything that prints, which is the command `poppo`.
 
 #![forbid(unsafe_code)]
@@ -38,11 +38,16 @@ mod requests;
 mod types;
 mod url;
 
-pub use answers::{Beat, Durations, Issue, IssueCounts, Orphan, OutcomeCounts, Page, Process, RepairCounts, Stats};
+pub use answers::{
+    Beat, Durations, Event, Issue, IssueCounts, Orphan, OutcomeCounts, Page, Process, RepairCounts, Stats, Unlabelled,
+};
 pub use client::{Client, DEFAULT_PORT};
 pub use error::{Error, Refusal};
 pub use life::Life;
 pub use project::Project;
-pub use requests::{Checkin, Checkout, Evict, Heartbeat, Repair};
-pub use types::{Cursor, EndedBy, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status, Timestamp, Token};
+pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
+pub use types::{
+    Block, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status, Timestamp,
+    Token, Verdict,
+};
 pub use url::{redacted, unix_url};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::answers::{self, Beat, Issue, Orphan, Page, Process, Stats};
-use crate::requests::{Checkin, Checkout, Evict, Heartbeat, Repair, option};
-use crate::types::{Cursor, IssueNumber, Status, Token};
+use crate::answers::{self, Beat, Event, Issue, Orphan, Page, Process, Stats, Unlabelled};
+use crate::requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair, option};
+use crate::types::{Block, Cursor, IssueNumber, Status, Token};
 use crate::{Client, Error, decode};
 
 /// How many rows are asked for at a time where the caller did not say.
@@ -75,6 +75,15 @@ impl Project {
         option(&mut cmd, "COUNT", count);
         option(&mut cmd, "HOST", host);
         self.client.ask("POPPO.ORPHANS", &cmd, |value| decode::list(value, Orphan::read)).await
+    }
+
+    /// Passes on what the agent on a host saw of a process, and answers how many of its issues are orphans now. A word that
+    /// does not match the process's host, PID and incarnation changes nothing, and is answered with 0.
+    ///
+    /// # Errors
+    /// As every method.
+    pub async fn liveness(&self, liveness: &Liveness) -> Result<u64, Error> {
+        self.client.ask("POPPO.LIVENESS", &liveness.command(&self.key), decode::number).await
     }
 
     /// Ends an orphan's lease and answers the issue's new status. The same again is harmless.
@@ -216,6 +225,130 @@ impl Project {
         }
         self.client.ask("POPPO.CONFIG", &cmd, |_| Ok(())).await
     }
+
+    /// The entries of the project's log whose ids are higher than `after`, oldest first: at most `count` (1 to 10,000,
+    /// default 100). After 0 comes the oldest that is kept; otherwise, give the id of the last entry that you saw,
+    /// whatever its kind.
+    ///
+    /// Where entries behind `after` are no longer kept, the first of the answer is of kind
+    /// [`Trimmed`](crate::EventKind::Trimmed), which `count` does not count. Where nothing came after `after`, `block`
+    /// says what to do. An id that is higher than any so far waits for its successor.
+    ///
+    /// A call that waits has a connection of its own, so it holds up nobody; dropped before its end, it closes that
+    /// connection.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use poppo::{Block, Error, EventKind, Project};
+    /// # async fn follow(project: Project) -> Result<(), Error> {
+    /// let mut last = project.newest_event().await?;
+    /// loop {
+    ///     for event in project.events(last, None, Block::AtMost(Duration::from_secs(30))).await? {
+    ///         last = event.id;
+    ///         match event.event {
+    ///             EventKind::Trimmed => eprintln!("too slow: missed events up to {last}"),
+    ///             kind => println!("{kind} of issue {:?}", event.issue),
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As every method.
+    pub async fn events(&self, after: u64, count: Option<u32>, block: Block) -> Result<Vec<Event>, Error> {
+        let mut cmd = redis::cmd("POPPO.EVENTS");
+        cmd.arg(&self.key).arg("AFTER").arg(after);
+        option(&mut cmd, "COUNT", count);
+        option(&mut cmd, "BLOCK", block.millis());
+        self.client.ask_and_wait("POPPO.EVENTS", &cmd, block, |value| rows(value, Event::read)).await
+    }
+
+    /// The id of the newest event: what to give to [`events`](Self::events) in order to see only what happens from now
+    /// on. 0 before the first.
+    ///
+    /// The protocol has no question for it, so it is searched for: a few dozen questions at most, with short answers.
+    ///
+    /// # Errors
+    /// As every method.
+    pub async fn newest_event(&self) -> Result<u64, Error> {
+        let mut search = NewestEvent::default();
+        while let Some(after) = search.question() {
+            search.answered(after, self.events(after, Some(1), Block::No).await?.last().map(|event| event.id));
+        }
+        Ok(search.newest())
+    }
+
+    /// The issues whose status changed since their labels were last confirmed, longest behind first: at most `count`
+    /// (1 to 10,000, default 100). Many changes of one issue are one entry. Where there is none, `block` says what to do,
+    /// as in [`events`](Self::events).
+    ///
+    /// # Errors
+    /// As every method.
+    pub async fn unlabelled(&self, count: Option<u32>, block: Block) -> Result<Vec<Unlabelled>, Error> {
+        let mut cmd = redis::cmd("POPPO.LABELS");
+        cmd.arg(&self.key);
+        option(&mut cmd, "COUNT", count);
+        option(&mut cmd, "BLOCK", block.millis());
+        self.client.ask_and_wait("POPPO.LABELS", &cmd, block, |value| rows(value, Unlabelled::read)).await
+    }
+
+    /// Confirms that an issue's labels show this version of its status. False where that is not the current version, or
+    /// was confirmed before: the labels are then to be set again, by whoever asks [`unlabelled`](Self::unlabelled).
+    ///
+    /// # Errors
+    /// As every method.
+    pub async fn labelled(&self, issue: IssueNumber, version: u64) -> Result<bool, Error> {
+        let mut cmd = redis::cmd("POPPO.LABELLED");
+        cmd.arg(&self.key).arg(issue.get()).arg(version);
+        self.client.ask("POPPO.LABELLED", &cmd, |value| Ok(decode::number(value)? == 1)).await
+    }
+}
+
+/// A search for the newest event's id, by questions of the form "is there any event after this one?".
+#[derive(Debug, Default)]
+struct NewestEvent {
+    /// There is an event with this id, or it is 0.
+    there: u64,
+    /// There is none after this one, once that is known.
+    none_after: Option<u64>,
+    /// How far to look ahead next.
+    step: u64,
+}
+
+impl NewestEvent {
+    /// After which id to ask next; none where the search is over.
+    fn question(&self) -> Option<u64> {
+        match self.none_after {
+            Some(end) if end <= self.there => None,
+            // Between what is there and what is not, in the middle.
+            Some(end) => Some(self.there + (end - self.there) / 2),
+            None => Some(self.there.saturating_add(self.step)),
+        }
+    }
+
+    /// What was asked, and the id of an event after it, if there is any.
+    fn answered(&mut self, after: u64, found: Option<u64>) {
+        match found {
+            Some(id) => {
+                self.there = self.there.max(id);
+                self.step = (self.step * 2).max(1);
+            }
+            None => self.none_after = Some(after),
+        }
+    }
+
+    fn newest(&self) -> u64 {
+        self.there
+    }
+}
+
+/// A list; null, which a wait in vain is answered with, is an empty one.
+fn rows<T>(
+    value: redis::Value,
+    read: impl FnMut(redis::Value) -> Result<T, decode::Misread>,
+) -> Result<Vec<T>, decode::Misread> {
+    if value == redis::Value::Nil { Ok(Vec::new()) } else { decode::list(value, read) }
 }
 
 /// Null is nothing, anything else is read.
@@ -224,4 +357,35 @@ fn optional<T>(
     read: impl FnOnce(redis::Value) -> Result<T, decode::Misread>,
 ) -> Result<Option<T>, decode::Misread> {
     if value == redis::Value::Nil { Ok(None) } else { read(value).map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_event_is_found_in_few_questions() {
+        for newest in [0, 1, 2, 3, 7, 8, 9, 1000, 123_456, 1_000_000_000] {
+            for kept in [0, 1, 10_000, 1_000_000] {
+                let trimmed = newest - newest.min(kept);
+                let mut search = NewestEvent::default();
+                let mut questions = 0;
+                while let Some(after) = search.question() {
+                    // As EVENTS with COUNT 1: the next event that is kept, or what is trimmed where none is.
+                    let next = (after.max(trimmed) + 1).min(newest);
+                    search.answered(after, (after < newest).then_some(next));
+                    questions += 1;
+                }
+                assert_eq!(search.newest(), newest);
+                assert!(questions <= 64, "{questions} questions for {newest}, of which {kept} are kept");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_in_vain_is_an_empty_list() {
+        assert_eq!(rows(redis::Value::Nil, Ok), Ok(Vec::new()));
+        assert_eq!(rows(redis::Value::Array(vec![redis::Value::Int(1)]), decode::number), Ok(vec![1]));
+        assert!(rows(redis::Value::Int(1), Ok).is_err());
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::Cmd;
 
 use crate::Life;
-use crate::types::{IssueNumber, Outcome, Token};
+use crate::types::{IssueNumber, Outcome, Token, Verdict};
 
 /// What CHECKOUT takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +166,41 @@ impl Heartbeat {
     }
 }
 
+/// What LIVENESS takes: the word of the agent on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Liveness {
+    /// The process that was looked at.
+    pub process: String,
+    /// What was seen.
+    pub verdict: Verdict,
+    /// On which host.
+    pub host: String,
+    /// Which PID: 1 to 2147483647.
+    pub pid: u32,
+    /// Which life of the process it is. Without it, host and PID alone have to match.
+    pub incarnation: Option<String>,
+}
+
+impl Liveness {
+    /// Of this PID on this host, which the process of that name has, with nothing else said.
+    #[must_use]
+    pub fn new(process: impl Into<String>, verdict: Verdict, host: impl Into<String>, pid: u32) -> Self {
+        Self { process: process.into(), verdict, host: host.into(), pid, incarnation: None }
+    }
+
+    pub(crate) fn command(&self, project: &str) -> Cmd {
+        let mut cmd = redis::cmd("POPPO.LIVENESS");
+        cmd.arg(project).arg(&self.process);
+        cmd.arg(match self.verdict {
+            Verdict::Alive => "ALIVE",
+            Verdict::Dead => "DEAD",
+        });
+        cmd.arg("HOST").arg(&self.host).arg("PID").arg(self.pid);
+        option(&mut cmd, "INCARNATION", self.incarnation.as_deref());
+        cmd
+    }
+}
+
 /// What REPAIR takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
@@ -272,6 +307,16 @@ mod tests {
         checkout.once = true;
         let expected = "POPPO.CHECKOUT p 7 w PID 5 HOST h INCARNATION b:5:1 TTL 2000 ONCE";
         assert_eq!(words(&checkout.command("p")).join(" "), expected);
+    }
+
+    #[test]
+    fn an_agents_word_names_host_and_pid() {
+        let mut liveness = Liveness::new("w", Verdict::Dead, "h", 5);
+        assert_eq!(words(&liveness.command("p")).join(" "), "POPPO.LIVENESS p w DEAD HOST h PID 5");
+        liveness.verdict = Verdict::Alive;
+        liveness.incarnation = Some("b:5:1".to_owned());
+        let expected = "POPPO.LIVENESS p w ALIVE HOST h PID 5 INCARNATION b:5:1";
+        assert_eq!(words(&liveness.command("p")).join(" "), expected);
     }
 
     #[test]
