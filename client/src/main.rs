@@ -5,6 +5,7 @@
 mod cli;
 mod discover;
 mod exit;
+mod follow;
 mod human;
 mod output;
 mod process;

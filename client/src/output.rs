@@ -2,10 +2,13 @@
 //! for terminals only; what is piped is plain.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement};
 use poppo::Status;
 use serde::Serialize;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 
 /// Where a command's answer goes, and in which form.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +44,12 @@ impl Output {
         self.line(&text)
     }
 
+    /// One JSON document in one line, for streams of them.
+    pub(crate) fn json_line(self, document: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string(document)?;
+        self.line(&text)
+    }
+
     /// The document for programs, the sentence for people.
     pub(crate) fn say(self, document: &impl Serialize, sentence: &str) -> io::Result<()> {
         if self.json { self.document(document) } else { self.line(sentence) }
@@ -68,6 +77,20 @@ impl Output {
             Tone::Quiet => 90,
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// Waits until nobody reads what is printed: the other end of the pipe was closed. Never ends where that cannot happen,
+/// as with a file.
+pub(crate) async fn reader_is_gone() {
+    // A descriptor of our own of the same pipe. It is only watched: to make it non-blocking would make stdout so, too.
+    let watched = io::stdout().as_fd().try_clone_to_owned().and_then(pipe::Sender::from_owned_fd_unchecked);
+    let is_gone = match &watched {
+        Ok(pipe) => pipe.ready(Interest::ERROR).await.is_ok(),
+        Err(_) => false,
+    };
+    if !is_gone {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -140,7 +163,7 @@ pub(crate) fn status_tone(status: Status) -> Tone {
 }
 
 /// Titles and reasons are anybody's text: control characters in them must neither break a row nor steer a terminal.
-pub(crate) fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -190,6 +213,64 @@ impl Table {
     }
 }
 
+/// A table without an end: rows are printed as they come, so each column is as wide as its widest field so far.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    headings: &'static [&'static str],
+    widths: Vec<usize>,
+    out: Output,
+}
+
+impl Lines {
+    pub(crate) fn new(headings: &'static [&'static str], out: Output) -> Self {
+        Self { headings, widths: Vec::new(), out }
+    }
+
+    /// Prints some rows, the headings before the first of them.
+    pub(crate) fn print(&mut self, rows: &[Vec<Field>]) -> io::Result<()> {
+        for line in self.render(rows) {
+            self.out.line(&line)?;
+        }
+        Ok(())
+    }
+
+    fn render(&mut self, rows: &[Vec<Field>]) -> Vec<String> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let is_first = self.widths.is_empty();
+        if is_first {
+            self.widths = self.headings.iter().map(|heading| heading.len()).collect();
+        }
+        for row in rows {
+            for (width, field) in self.widths.iter_mut().zip(row) {
+                *width = field.text.chars().count().max(*width);
+            }
+        }
+        let headings: Option<Vec<Field>> =
+            is_first.then(|| self.headings.iter().map(|heading| Field::toned(heading, Tone::Quiet)).collect());
+        headings.iter().chain(rows).map(|row| self.row(row)).collect()
+    }
+
+    fn row(&self, row: &[Field]) -> String {
+        let mut line = String::new();
+        // Blanks are owed until something follows, so that no line ends with any.
+        let mut owed = 0;
+        for (field, width) in row.iter().zip(&self.widths) {
+            let space = width.saturating_sub(field.text.chars().count());
+            if field.text.is_empty() {
+                owed += width + 2;
+                continue;
+            }
+            let (before, behind) = if field.number { (space, 0) } else { (0, space) };
+            line.extend(std::iter::repeat_n(' ', owed + before));
+            line.push_str(&self.out.paint(&field.text, field.tone));
+            owed = behind + 2;
+        }
+        line
+    }
+}
+
 /// The items whose column is used.
 fn keep<'a, T>(used: &'a [bool], items: &'a [T]) -> impl Iterator<Item = &'a T> {
     items.iter().zip(used).filter(|(_, used)| **used).map(|(item, _)| item)
@@ -221,6 +302,19 @@ mod tests {
     fn a_piped_table_is_aligned_and_plain() {
         let expected = "ISSUE  STATUS     TITLE\n    7  completed  Typo\n 1234  error      Crash on start";
         assert_eq!(sample().render(false, false), expected);
+    }
+
+    #[test]
+    fn rows_that_come_later_are_aligned_with_those_before() {
+        let mut lines =
+            Lines::new(&["ISSUE", "STATUS", "REASON"], Output { json: false, terminal: false, colour: false });
+        assert_eq!(lines.render(&[]), Vec::<String>::new());
+        let row = |issue: u32, status, reason: &str| vec![Field::number(issue), Field::status(status), reason.into()];
+        let first = lines.render(&[row(7, Status::Error, "a\nb"), row(123_456, Status::Completed, "")]);
+        assert_eq!(first, ["ISSUE   STATUS     REASON", "     7  error      a b", "123456  completed"]);
+        assert_eq!(lines.render(&[row(8, Status::Error, "c")]), ["     8  error      c"]);
+        lines.out.colour = true;
+        assert_eq!(lines.render(&[row(8, Status::Error, "")]), ["     8  \x1b[31merror\x1b[0m"]);
     }
 
     #[test]

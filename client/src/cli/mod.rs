@@ -4,11 +4,14 @@ mod checkin;
 mod checkout;
 mod config;
 mod demo;
+mod events;
 mod evict;
 mod forget;
 mod get;
 mod heartbeat;
+mod labels;
 mod list;
+mod liveness;
 mod orphans;
 mod repair;
 mod run;
@@ -87,7 +90,8 @@ pub(crate) struct Cli {
     )]
     project: String,
 
-    /// Print one JSON document instead of text, and errors as {"error":{"code","message"}} on stderr
+    /// Print one JSON document instead of text (with --follow, one a line), and errors as
+    /// {"error":{"code","message"}} on stderr
     #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
 
@@ -102,12 +106,15 @@ enum Command {
     Checkout(checkout::Args),
     Checkin(checkin::Args),
     Heartbeat(heartbeat::Args),
+    Liveness(liveness::Args),
     Orphans(orphans::Args),
     Repair(repair::Args),
     Evict(evict::Args),
     Get(get::Args),
     List(list::Args),
     Stats(stats::Args),
+    Events(events::Args),
+    Labels(labels::Args),
     Forget(forget::Args),
     Config(config::Args),
     Demo(demo::Args),
@@ -153,12 +160,15 @@ impl Cli {
             Command::Checkout(args) => checkout::run(args, &context).await?,
             Command::Checkin(args) => checkin::run(args, &context).await?,
             Command::Heartbeat(args) => heartbeat::run(args, &context).await?,
+            Command::Liveness(args) => liveness::run(args, &context).await?,
             Command::Orphans(args) => orphans::run(&args, &context).await?,
             Command::Repair(args) => repair::run(args, &context).await?,
             Command::Evict(args) => evict::run(args, &context).await?,
             Command::Get(args) => get::run(&args, &context).await?,
             Command::List(args) => list::run(&args, &context).await?,
             Command::Stats(args) => stats::run(&args, &context).await?,
+            Command::Events(args) => events::run(&args, &context).await?,
+            Command::Labels(args) => labels::run(&args, &context).await?,
             Command::Forget(args) => forget::run(&args, &context).await?,
             Command::Config(args) => config::run(&args, &context).await?,
         }
