@@ -7,8 +7,10 @@
     reason = "in a test a panic is the report"
 )]
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use poppo_tests::{Reply as _, Server, artifacts, wait_until};
@@ -281,9 +283,19 @@ fn each_command_prints_json_when_asked_to() {
     assert_eq!(run(&["evict", "2", "--reason", "r"])["status"], "error");
     assert_eq!(run(&["stats"])["evictions"], 1);
     let orphan = run(&["checkout", "3", "--process", "w3", "--host", "h", "--pid", "5"])["token"].to_string();
-    server.connect().ok("POPPO.LIVENESS p w3 DEAD HOST h PID 5");
+    assert_eq!(run(&["liveness", "w3", "dead", "--host", "h", "--pid", "6"])["orphans"], 0);
+    assert_eq!(run(&["liveness", "w3", "dead", "--host", "h", "--pid", "5"])["orphans"], 1);
     assert_eq!(run(&["orphans", "--host", "h"])[0]["reason"], "dead");
     assert_eq!(run(&["repair", "3", "--token", &orphan])["status"], "error");
+    let events = run(&["events"]);
+    let kinds: Vec<&str> = events.as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["checkout", "checkin", "forget", "checkout", "evict", "checkout", "repair"]);
+    assert_eq!(run(&["events", "--after", "3", "--count", "2"])[1]["reason"], "r");
+    let labels = run(&["labels"]);
+    assert_eq!((&labels[0]["issue"], &labels[0]["version"]), (&Value::from(2), &Value::from(5)));
+    assert_eq!(run(&["labels", "--confirm", "2", "4"])["confirmed"], false);
+    assert_eq!(run(&["labels", "--confirm", "2", "5"])["confirmed"], true);
+    assert_eq!(run(&["labels", "--count", "1"])[0]["issue"], 3);
     run(&["config", "set", "heartbeat-ttl", "5000", "max-attempts", "7"]);
     assert_eq!(run(&["config", "get", "heartbeat-ttl"])["heartbeat-ttl"], 5000);
     assert_eq!(run(&["config"])["max-attempts"], 7);
@@ -359,6 +371,203 @@ fn a_run_that_is_killed_leaves_an_orphan_for_others() {
     });
     assert_eq!(connection.ok("POPPO.STATS p").count("takeovers"), 1);
     wait_until("the command of the killed one is gone, too", || !runs(&pids[0]));
+}
+
+/// A command that follows, and what it wrote so far. It ends with its test.
+struct Following {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Following {
+    fn start(server: &Server, arguments: &[&str]) -> Self {
+        let (out, err) = (server.dir().join("followed"), server.dir().join("said"));
+        let mut command = poppo(server, arguments);
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        Self { child: command.spawn().unwrap(), out, err }
+    }
+
+    /// The JSON documents that it wrote, once there are so many.
+    #[track_caller]
+    fn documents(&self, count: usize) -> Vec<Value> {
+        let mut documents = Vec::new();
+        wait_until(&format!("{count} lines are there"), || {
+            let text = std::fs::read_to_string(&self.out).unwrap();
+            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            documents = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            documents.len() >= count
+        });
+        documents
+    }
+
+    /// What it said on stderr so far.
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.err).unwrap()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn ids(documents: &[Value]) -> Vec<u64> {
+    documents.iter().map(|event| event["id"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn events_are_one_line_each_and_aligned() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    assert_eq!(output(poppo(&server, &["events"])).stdout, b"no events\n");
+    connection.ok("POPPO.CHECKOUT p 7 worker-1");
+    connection.ok("POPPO.CHECKIN p 7 worker-1 STATUS error REASON \"tests\nfail\"");
+    connection.ok("POPPO.CHECKOUT p 1234567 w2");
+    let text = String::from_utf8(output(poppo(&server, &["events"])).stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    let place = |line: &str, what: &str| line.find(what).unwrap_or_else(|| panic!("no {what} in {line}"));
+    assert_eq!(place(lines[0], "EVENT"), place(lines[1], "checkout"));
+    assert_eq!(place(lines[0], "EVENT"), place(lines[2], "checkin"));
+    assert!(lines[2].contains("processing → error") && lines[2].ends_with("tests fail"), "{text}");
+    assert!(!text.contains('\x1b'), "{text}");
+}
+
+#[test]
+fn following_goes_on_after_a_server_that_was_killed_and_misses_nothing() {
+    let mut server = Server::builder().no_grace().arg("appendonly", "yes").arg("appendfsync", "always").start();
+    server.connect().ok("POPPO.CHECKOUT p 1 w1");
+    let following = Following::start(&server, &["events", "--follow", "--json"]);
+    following.documents(1);
+    server.kill9();
+    wait_until("it has noticed", || following.said().contains("trying again"));
+    server.start_again();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CHECKOUT p 2 w1");
+    connection.ok("POPPO.CHECKIN p 1 w1 STATUS completed");
+    let events = following.documents(3);
+    assert_eq!(ids(&events), [1, 2, 3]);
+    assert_eq!((&events[2]["from"], &events[2]["status"]), (&Value::from("processing"), &Value::from("completed")));
+    assert_eq!(following.said().matches("trying again").count(), 1, "{}", following.said());
+    assert!(following.said().contains("answers again"), "{}", following.said());
+}
+
+#[test]
+fn following_survives_that_its_connections_are_cut_and_its_wait_is_broken_off() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CHECKOUT p 1 w1");
+    let following = Following::start(&server, &["events", "-f", "--json"]);
+    following.documents(1);
+    let waiting = |connection: &mut poppo_tests::Connection| {
+        let mut id = None;
+        wait_until("it waits", || {
+            let clients = connection.text("CLIENT LIST");
+            let client = clients.lines().find(|line| line.contains("cmd=POPPO.EVENTS") && line.contains("flags=b"));
+            id = client.and_then(|line| line.split(' ').next()?.strip_prefix("id=").map(str::to_owned));
+            id.is_some()
+        });
+        id.unwrap()
+    };
+    let id = waiting(&mut connection);
+    connection.ok(&format!("CLIENT UNBLOCK {id} ERROR"));
+    connection.ok("POPPO.CHECKOUT p 2 w1");
+    following.documents(2);
+    waiting(&mut connection);
+    connection.ok("CLIENT KILL TYPE normal SKIPME yes");
+    connection.ok("POPPO.CHECKOUT p 3 w1");
+    assert_eq!(ids(&following.documents(3)), [1, 2, 3]);
+}
+
+#[test]
+fn following_says_what_it_missed() {
+    let mut server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CONFIG p SET events-kept 1");
+    connection.ok("POPPO.CHECKOUT p 1 w1");
+    connection.ok("POPPO.CHECKOUT p 2 w1");
+    let following = Following::start(&server, &["events", "-f", "--json"]);
+    let events = following.documents(2);
+    assert_eq!(ids(&events), [1, 2]);
+    assert_eq!((&events[0]["event"], &events[1]["event"]), (&Value::from("trimmed"), &Value::from("checkout")));
+    let text = String::from_utf8(output(poppo(&server, &["events"])).stdout).unwrap();
+    assert!(text.starts_with("-- something was missed"), "{text}");
+
+    // It loses everything, and gives the same numbers again.
+    server.kill9();
+    server.start_again();
+    let events = following.documents(3);
+    assert_eq!((&events[2]["id"], &events[2]["event"]), (&Value::from(0), &Value::from("trimmed")));
+    assert!(following.said().contains("lost its latest writes"), "{}", following.said());
+    server.connect().ok("POPPO.CHECKOUT p 3 w1");
+    let events = following.documents(4);
+    assert_eq!((&events[3]["id"], &events[3]["issue"]), (&Value::from(1), &Value::from(3)));
+}
+
+#[test]
+fn following_from_now_on_ends_after_as_many_events_as_it_was_asked_for() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    for issue in 1..=5 {
+        connection.ok(&format!("POPPO.CHECKOUT p {issue} w1"));
+    }
+    let mut following = Following::start(&server, &["events", "-f", "--json", "--since-now", "--count", "2"]);
+    wait_until("it waits", || connection.text("CLIENT LIST").contains("flags=b"));
+    for issue in 6..=8 {
+        connection.ok(&format!("POPPO.CHECKOUT p {issue} w1"));
+    }
+    assert!(following.child.wait().unwrap().success());
+    assert_eq!(ids(&following.documents(2)), [6, 7]);
+}
+
+#[test]
+fn following_ends_with_its_reader_and_by_a_signal() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CHECKOUT p 1 w1");
+    for command in ["events", "labels"] {
+        let mut child = poppo(&server, &[command, "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.next().unwrap().unwrap().contains("ISSUE"));
+        drop(lines);
+        // Nothing happens that it could write about.
+        let mut status = None;
+        wait_until("it has ended", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(status.unwrap().success(), "{status:?}");
+    }
+    let mut following = Following::start(&server, &["events", "-f", "--json"]);
+    following.documents(1);
+    signal(&following.child, "TERM");
+    assert_eq!(following.child.wait().unwrap().signal(), Some(15));
+    wait_until("the server has noticed", || !connection.text("CLIENT LIST").contains("flags=b"));
+}
+
+#[test]
+fn following_the_labels_lists_each_version_once() {
+    let mut server = Server::builder().no_grace().arg("appendonly", "yes").arg("appendfsync", "always").start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CHECKOUT p 1 w1");
+    connection.ok("POPPO.CHECKOUT p 2 w1");
+    connection.ok("POPPO.LABELLED p 2 2");
+    let following = Following::start(&server, &["labels", "-f", "--json"]);
+    assert_eq!(following.documents(1)[0], serde_json::json!({"issue": 1, "status": "processing", "version": 1}));
+    connection.ok("POPPO.CHECKIN p 2 w1 STATUS completed");
+    assert_eq!(following.documents(2)[1], serde_json::json!({"issue": 2, "status": "completed", "version": 3}));
+    server.kill9();
+    server.start_again();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CHECKIN p 1 w1 STATUS error");
+    let rows = following.documents(3);
+    assert_eq!(rows[2], serde_json::json!({"issue": 1, "status": "error", "version": 4}));
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert_eq!(json(poppo(&server, &["labels", "--confirm", "1", "4"]))["confirmed"], true);
 }
 
 #[test]

@@ -24,8 +24,8 @@ const HEADINGS: &[&str] = &["ID", "TIME", "ISSUE", "EVENT", "CHANGE", "PROCESS",
 /// does where a server that crashed lost events that were shown already. Then `poppo list` shows how things stand.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. A reader that went away
-is exit code 0.
+Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. A reader that went
+away is exit code 0.
 
 Example:
   $ poppo events --follow --since-now
@@ -158,8 +158,8 @@ impl Printer {
 
 fn remark(id: u64) -> String {
     match id {
-        0 => "-- something was missed: the project began anew".to_owned(),
-        id => format!("-- something was missed: events up to {id} cannot be shown any more"),
+        0 => "-- something was missed: the log began anew".to_owned(),
+        id => format!("-- something was missed: not all events up to {id} are shown"),
     }
 }
 
