@@ -48,11 +48,18 @@ impl Follower {
         }
     }
 
-    /// All issues whose labels are behind. A server that is away is waited for.
+    /// The issues whose labels are behind, as many as the server tells at once. A server that is away is waited for.
     pub(crate) async fn unlabelled(&mut self) -> Result<Vec<Unlabelled>, Failure> {
         loop {
             match self.project.unlabelled(Some(LABELS_PER_CALL), Block::No).await {
-                Ok(rows) => return Ok(rows),
+                Ok(rows) => {
+                    if u32::try_from(rows.len()).is_ok_and(|found| found == LABELS_PER_CALL) {
+                        say(&format!(
+                            "more than {LABELS_PER_CALL} labels may be behind; ask again when these are confirmed"
+                        ));
+                    }
+                    return Ok(rows);
+                }
                 Err(error) => self.wait_after(error).await?,
             }
         }
