@@ -2,6 +2,7 @@
 #   make run    the main job: workers contend for issues, two of them die or freeze, nothing is held twice
 #   make up     the same server, to stay
 #   make test   all that must be green
+#   make test-matrix   the same servers' tests on Redis 7.0, Valkey 9 and whatever POPPO_SERVERS=path:path names
 
 SHELL := /bin/sh
 CARGO ?= cargo
@@ -9,10 +10,10 @@ PROFILE ?= release
 BIN := target/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run up test check unit doc clean
+.PHONY: help deps build run up test test-matrix check unit doc clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install what is missing: redis-server, libclang and a C compiler
 	@./scripts/install-deps
@@ -37,6 +38,9 @@ unit: deps
 	$(CARGO) build --locked -p poppo-module -p poppo
 	$(CARGO) test --locked --workspace --no-fail-fast
 	$(CARGO) test --locked -p poppo-core --features fault-injection
+
+test-matrix: deps ## the tests that need a server on Redis, on Valkey and on POPPO_SERVERS=path:path
+	@CARGO="$(CARGO)" ./scripts/test-matrix
 
 # The module and the client both make a library called poppo: documented one after the other.
 doc: deps

@@ -152,6 +152,40 @@ fn an_acl_fences_users_by_key_and_withholds_eviction() {
     looker.refused("POPPO.FORGET acme/x 1", "NOPERM");
 }
 
+/// Whether the server keeps ACL categories for the commands of modules: Redis 7.2 and newer, and Valkey, which calls
+/// itself 7.2 for those who ask for Redis.
+fn has_categories_for_modules(connection: &mut Connection) -> bool {
+    let version = connection.info("server", "redis_version");
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap());
+    (numbers.next(), numbers.next()) >= (Some(7), Some(2))
+}
+
+#[test]
+fn where_module_commands_have_acl_categories_withholding_admin_withholds_eviction() {
+    let server = Server::start();
+    let mut admin = server.connect();
+    admin.ok("POPPO.CHECKOUT p 1 w1");
+    if !has_categories_for_modules(&mut admin) {
+        println!("skipped: this server keeps no ACL categories for the commands of modules");
+        return;
+    }
+    let named = names(&admin.ok("ACL CAT admin")).into_iter().map(|command| command.to_lowercase());
+    let mut withheld: Vec<String> = named.filter(|command| command.starts_with("poppo.")).collect();
+    withheld.sort();
+    assert_eq!(withheld, ["poppo.evict", "poppo.load"]);
+    admin.ok("ACL SETUSER worker on >secret ~* +@all -@admin");
+    admin.ok("ACL SETUSER reader on >secret ~* -@all +@read");
+    let mut worker = server.connect();
+    worker.ok("AUTH worker secret");
+    worker.refused("POPPO.EVICT p 1", "NOPERM");
+    worker.refused("POPPO.LOAD p FIRST x", "NOPERM");
+    worker.ok("POPPO.CHECKIN p 1 w1 STATUS completed");
+    let mut reader = server.connect();
+    reader.ok("AUTH reader secret");
+    reader.ok("POPPO.GET p 1");
+    reader.refused("POPPO.CHECKOUT p 2 w1", "NOPERM");
+}
+
 #[test]
 fn a_watch_is_touched_by_a_success_and_not_by_a_refusal() {
     let server = Server::start();
