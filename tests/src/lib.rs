@@ -19,6 +19,7 @@
 pub mod artifacts;
 mod connection;
 pub mod dump;
+pub mod golden;
 mod history;
 mod portrait;
 mod random;
@@ -44,4 +45,17 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Has the AOF rewritten and waits until that is done.
+#[track_caller]
+pub fn rewrite_aof(connection: &mut Connection) {
+    let done = |connection: &mut Connection| {
+        connection.info("persistence", "aof_rewrite_in_progress") == "0"
+            && connection.info("persistence", "aof_rewrite_scheduled") == "0"
+    };
+    wait_until("no rewrite is on", || done(connection));
+    connection.ok("BGREWRITEAOF");
+    wait_until("the AOF is rewritten", || done(connection));
+    assert_eq!(connection.info("persistence", "aof_last_bgrewrite_status"), "ok");
 }

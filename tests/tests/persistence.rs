@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use poppo_tests::transcript::show;
 use poppo_tests::{
-    Builder, Connection, History, Random, Reply as _, Server, artifacts, dump, portrait, seed, wait_until,
+    Builder, Connection, History, Random, Reply as _, Server, artifacts, dump, portrait, rewrite_aof, seed, wait_until,
 };
 
 /// Fills the project `p` with a random history.
@@ -53,17 +53,6 @@ fn assert_survives_restart(builder: Builder, number: u64, prepare: impl FnOnce(&
 
 fn aof(builder: Builder) -> Builder {
     builder.arg("appendonly", "yes").arg("appendfsync", "no").arg("auto-aof-rewrite-percentage", 0)
-}
-
-fn rewrite_aof(connection: &mut Connection) {
-    let done = |connection: &mut Connection| {
-        connection.info("persistence", "aof_rewrite_in_progress") == "0"
-            && connection.info("persistence", "aof_rewrite_scheduled") == "0"
-    };
-    wait_until("no rewrite is on", || done(connection));
-    connection.ok("BGREWRITEAOF");
-    wait_until("the AOF is rewritten", || done(connection));
-    assert_eq!(connection.info("persistence", "aof_last_bgrewrite_status"), "ok");
 }
 
 #[test]
