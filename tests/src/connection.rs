@@ -25,6 +25,13 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A connection in RESP3 to the server on a port of this machine.
+    #[track_caller]
+    pub(crate) fn to(port: u16) -> Self {
+        let address = (std::net::Ipv4Addr::LOCALHOST, port).into();
+        Self::open(address, Protocol::Resp3).unwrap_or_else(|error| panic!("no connection to port {port}: {error}"))
+    }
+
     /// Connects and says `HELLO`; an error where nobody listens or the server is still loading.
     pub(crate) fn open(address: SocketAddr, protocol: Protocol) -> std::io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, DEADLINE)?;

@@ -17,10 +17,12 @@
 )]
 
 pub mod artifacts;
+pub mod cluster;
 mod connection;
 pub mod dump;
 pub mod golden;
 mod history;
+pub mod load;
 mod portrait;
 mod random;
 mod server;

@@ -21,6 +21,7 @@ pub struct Builder {
     module_arguments: Vec<String>,
     configuration: Vec<(String, String)>,
     directory: Option<PathBuf>,
+    cluster: bool,
 }
 
 impl Builder {
@@ -65,6 +66,19 @@ impl Builder {
         self
     }
 
+    /// A node of a cluster, with a port of its own for the bus.
+    #[must_use]
+    pub fn cluster(mut self) -> Self {
+        self.cluster = true;
+        self
+    }
+
+    /// Keeps an AOF: what was acknowledged is on disk, and it is rewritten only when a test says so.
+    #[must_use]
+    pub fn durable(self) -> Self {
+        self.arg("appendonly", "yes").arg("appendfsync", "always").arg("auto-aof-rewrite-percentage", 0)
+    }
+
     /// Starts the server and waits until it answers.
     #[track_caller]
     pub fn start(self) -> Server {
@@ -104,6 +118,11 @@ impl Builder {
             let arguments = self.module_arguments.join(" ");
             lines.push(format!("loadmodule \"{}\" {arguments}", module.display()));
         }
+        if self.cluster {
+            // The bus would otherwise take the port plus 10,000, which may be no port at all.
+            lines.push("cluster-enabled yes".to_owned());
+            lines.push(format!("cluster-port {}", free_port()));
+        }
         lines.extend(self.configuration.iter().map(|(name, value)| format!("{name} {value}")));
         std::fs::write(configuration_file(directory), lines.join("\n") + "\n").expect("redis.conf is written");
     }
@@ -122,17 +141,18 @@ pub struct Server {
 impl Server {
     /// What to start: the module loaded, no persistence, the grace after a load as it is by default.
     pub fn builder() -> Builder {
-        Builder {
-            module: Some(artifacts::module().to_owned()),
-            module_arguments: Vec::new(),
-            configuration: Vec::new(),
-            directory: None,
-        }
+        Builder { module: Some(artifacts::module().to_owned()), ..Self::plain() }
     }
 
     /// A plain redis-server; builds nothing.
     pub fn plain() -> Builder {
-        Builder { module: None, module_arguments: Vec::new(), configuration: Vec::new(), directory: None }
+        Builder {
+            module: None,
+            module_arguments: Vec::new(),
+            configuration: Vec::new(),
+            directory: None,
+            cluster: false,
+        }
     }
 
     /// A server for most tests: the module loaded, silence makes orphans without grace.
@@ -257,9 +277,11 @@ impl Drop for Server {
         };
         let crashed = matches!(child.try_wait(), Ok(Some(_)));
         if !crashed {
-            if let Ok(mut connection) = Connection::open(address(self.port), Protocol::Resp2) {
-                let _closed = connection.try_call(&["SHUTDOWN", "NOSAVE"]);
-            } else {
+            // The answer to a SHUTDOWN that works is a closed connection; while a replica writes its first AOF it is a
+            // refusal.
+            let connection = Connection::open(address(self.port), Protocol::Resp2);
+            let stops = connection.is_ok_and(|mut connection| connection.try_call(&["SHUTDOWN", "NOSAVE"]).is_err());
+            if !stops {
                 let _gone = child.kill();
             }
             let _status = child.wait();
