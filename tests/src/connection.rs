@@ -28,8 +28,12 @@ impl Connection {
     /// A connection in RESP3 to the server on a port of this machine.
     #[track_caller]
     pub(crate) fn to(port: u16) -> Self {
-        let address = (std::net::Ipv4Addr::LOCALHOST, port).into();
-        Self::open(address, Protocol::Resp3).unwrap_or_else(|error| panic!("no connection to port {port}: {error}"))
+        Self::try_to(port).unwrap_or_else(|error| panic!("no connection to port {port}: {error}"))
+    }
+
+    /// Like [`Connection::to`], for a server that may not be there.
+    pub fn try_to(port: u16) -> std::io::Result<Self> {
+        Self::open((std::net::Ipv4Addr::LOCALHOST, port).into(), Protocol::Resp3)
     }
 
     /// Connects and says `HELLO`; an error where nobody listens or the server is still loading.
