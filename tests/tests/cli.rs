@@ -544,7 +544,7 @@ fn following_ends_with_its_reader_and_by_a_signal() {
     }
     let mut following = Following::start(&server, &["events", "-f", "--json"]);
     following.documents(1);
-    signal(&following.child, "TERM");
+    signal(&following.child, Signal::TERM);
     assert_eq!(following.child.wait().unwrap().signal(), Some(15));
     wait_until("the server has noticed", || !connection.text("CLIENT LIST").contains("flags=b"));
 }

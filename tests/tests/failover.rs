@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,10 +39,11 @@ impl Roaming {
     /// The answer of the server where it is; none where there is no such server.
     fn ask(&mut self, words: &[&str]) -> Option<Value> {
         let port = self.ports[self.at];
-        if !self.connections.contains_key(&port) {
-            self.connections.insert(port, Connection::try_to(port).ok()?);
-        }
-        let answer = self.connections.get_mut(&port).unwrap().try_call(words).ok();
+        let connection = match self.connections.entry(port) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => place.insert(Connection::try_to(port).ok()?),
+        };
+        let answer = connection.try_call(words).ok();
         if answer.is_none() {
             self.connections.remove(&port);
         }
