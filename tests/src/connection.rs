@@ -31,7 +31,7 @@ impl Connection {
         Self::try_to(port).unwrap_or_else(|error| panic!("no connection to port {port}: {error}"))
     }
 
-    /// Like [`Connection::to`], for a server that may not be there.
+    /// A connection in RESP3 to the server on a port of this machine, if there is one that answers.
     pub fn try_to(port: u16) -> std::io::Result<Self> {
         Self::open((std::net::Ipv4Addr::LOCALHOST, port).into(), Protocol::Resp3)
     }

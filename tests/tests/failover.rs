@@ -40,7 +40,7 @@ impl Roaming {
     fn ask(&mut self, words: &[&str]) -> Option<Value> {
         let port = self.ports[self.at];
         let connection = match self.connections.entry(port) {
-            Entry::Occupied(open) => open.into_mut(),
+            Entry::Occupied(there) => there.into_mut(),
             Entry::Vacant(place) => place.insert(Connection::try_to(port).ok()?),
         };
         let answer = connection.try_call(words).ok();
@@ -121,14 +121,18 @@ fn assert_agree(primary: &Server, replica: &Server) {
     }
 }
 
-/// An issue whose worker is silent, and an orphan on this primary by now. Its number is above all that a load uses.
+/// An issue whose worker is silent. Its number is above all that a load uses.
 const SILENT: i64 = 1_000_001;
 const SILENT_TTL: Duration = Duration::from_secs(1);
 
-fn make_silent_orphan(connection: &mut Connection) {
+/// Waits until the silent worker is an orphan on the primary, and to the eyes of the replica.
+fn make_silent_orphan(primary: &Server, replica: &Server) {
+    let (mut connection, mut reader) = (primary.connect(), replica.connect());
     let ttl = SILENT_TTL.as_millis();
     connection.ok(&format!("POPPO.CHECKOUT {PROJECT} {SILENT} silent TTL {ttl}"));
-    wait_until("its worker was silent for too long", || orphans(connection).contains(&SILENT));
+    for connection in [&mut connection, &mut reader] {
+        wait_until("its worker was silent for too long", || orphans(connection) == [SILENT]);
+    }
 }
 
 /// Asserts that the silent worker is not an orphan again before its time to live has passed since the promotion, which
@@ -208,7 +212,7 @@ fn failovers_under_load_lose_nothing_and_nobody_is_an_orphan_for_them() {
         || {
             for (old, new) in [(&one, &other), (&other, &one), (&one, &other)] {
                 load.wait_for(100);
-                make_silent_orphan(&mut old.connect());
+                make_silent_orphan(old, new);
                 let (newest, begun) = (load.newest(), Instant::now());
                 old.connect().ok(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 20000", new.port()));
                 wait_until("the replica is the primary", || is_primary(new) && !is_primary(old));
@@ -235,7 +239,7 @@ fn failovers_under_load_lose_nothing_and_nobody_is_an_orphan_for_them() {
 fn a_replica_that_is_promoted_over_a_dead_primary_grants_higher_tokens_and_the_old_one_rejoins() {
     let mut old = Server::builder().durable().start();
     let new = old.replica(Server::builder().durable());
-    make_silent_orphan(&mut old.connect());
+    make_silent_orphan(&old, &new);
     let load = Load::on(PROJECT);
     let ports = vec![old.port(), new.port()];
     let client = || Roaming::among(ports.clone(), true);
