@@ -4,7 +4,8 @@
 //! module loaded, [`Connection`] speaks RESP2 or RESP3 to it, [`transcript`] prints and matches answers the way
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
 //! workers work while something happens to the servers, [`cluster`] makes nodes one cluster, [`golden`] knows what
-//! earlier versions wrote. What the answers ought to be stands in the tests, one file per concern, and in `docs/commands.md`.
+//! earlier versions wrote. What the answers ought to be stands in the tests, one file per concern, and in
+//! `docs/commands.md`.
 //!
 //! Two rules keep the tests quick and honest: nobody sleeps for a fixed time ([`wait_until`] waits for a
 //! condition), and every server has its own directory and port, so that all tests run side by side.
