@@ -71,15 +71,13 @@ impl Version {
 #[test]
 fn what_earlier_versions_wrote_loads_and_shows_what_it_showed_then() {
     for version in versions() {
-        let mut dumps = Vec::new();
+        // Compared by what they show, not by DUMP: what a later version keeps besides, it can make of commands that it
+        // replays, but not of a file that has none of it. That their bytes were equal then, the generator has seen.
         for medium in &version.media {
             let (_place, builder) = laid_out(medium);
             let server = builder.start();
-            let mut connection = server.connect();
-            version.assert_shown(&mut connection, name(medium));
-            dumps.push(connection.dump(PROJECT));
+            version.assert_shown(&mut server.connect(), name(medium));
         }
-        assert!(dumps.windows(2).all(|pair| pair[0] == pair[1]), "{}: the media disagree", version.name);
     }
 }
 
