@@ -1,8 +1,9 @@
 # Everything on a fresh machine with only a Rust toolchain and make:
-#   make run    the main job: workers contend for issues, two of them die or freeze, nothing is held twice
-#   make up     the same server, to stay
-#   make test   all that must be green
-#   make test-matrix   the same servers' tests on Redis 7.0, Valkey 9 and whatever POPPO_SERVERS=path:path names
+#   make run          the main job: workers contend for issues, two of them die or freeze, nothing is held twice
+#   make up           the same server, to stay
+#   make test         all that must be green
+#   make test-matrix  the same servers' tests on Redis 7.0, Valkey 9 and whatever POPPO_SERVERS=path:path names
+#   make bench        what it costs, measured; about six minutes
 
 SHELL := /bin/sh
 CARGO ?= cargo
@@ -10,7 +11,7 @@ PROFILE ?= release
 BIN := target/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run up test test-matrix check unit doc clean
+.PHONY: help deps build run up test test-matrix check unit doc bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +47,11 @@ test-matrix: deps ## the tests that need a server on Redis, on Valkey and on POP
 doc: deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --workspace --exclude poppo-module
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps -p poppo-module --document-private-items
+
+bench: build ## measure what it costs, in about six minutes; BENCH=--quick for one, which writes nothing
+	POPPO_MODULE=$(BIN)/libpoppo.so $(CARGO) run --locked --profile $(PROFILE) -p poppo-tests --bin poppo-bench -- $(BENCH)
+
+BENCH ?= --readme README.md --json 'docs/benchmarks/{date}.json' --svg docs/benchmarks/cost-by-size.svg
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -1,0 +1,42 @@
+//! The run: what is measured in which order, and what comes out.
+
+mod chart;
+mod compare;
+mod contenders;
+mod load;
+mod machine;
+mod observe;
+mod options;
+mod progress;
+mod report;
+mod resp;
+mod scaling;
+mod stats;
+mod whole;
+
+use clap::Parser;
+use poppo_tests::{Server, artifacts};
+
+use machine::Cores;
+use options::Options;
+use progress::Progress;
+
+/// Measures, shows, writes.
+pub(crate) fn main() {
+    let options = Options::parse();
+    let scale = options.scale();
+    // Built before anything is pinned to a core.
+    artifacts::module();
+    let cores = Cores::find();
+    if let Some(warning) = cores.warning() {
+        eprintln!("poppo-bench: {warning}");
+    }
+    let mut progress = Progress::new(scale.rounds * 4 + scaling::PHASES + whole::PHASES);
+    let machine = machine::describe(cores, &mut cores.start(Server::builder()).connect());
+    let comparison = compare::run(cores, &scale, &mut progress);
+    let scaling = scaling::run(cores, &scale, &mut progress);
+    progress.end();
+    let report = report::Report::new(machine, scale, comparison, scaling);
+    println!("{}", report.table());
+    report.write(&options);
+}
