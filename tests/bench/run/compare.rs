@@ -97,6 +97,23 @@ pub(super) fn run(cores: Cores, scale: &Scale, progress: &mut Progress) -> Compa
     comparison
 }
 
+/// Ten seconds of checkouts pipelined by 16, from time to time on an empty server again.
+pub(super) fn flood(cores: Cores, contender: Contender) {
+    let server = cores.start(Server::builder());
+    let mut bench = Bench::new(&server, false, Duration::from_secs(1));
+    eprintln!(
+        "checkouts by {}; the server's process id is {}",
+        contender.name(),
+        bench.control.info("server", "process_id")
+    );
+    for _ in 0..10 {
+        bench.control.ok("FLUSHALL SYNC");
+        let work = contenders::work(contender, Phase::Checkout, &bench.scripts);
+        let measured = bench.load.run(1, Until::Elapsed(bench.slice), Pace { pipeline: 16, probe: false }, work);
+        eprintln!("{:.0} a second", measured.per_second());
+    }
+}
+
 struct Bench {
     control: Connection,
     load: Load,

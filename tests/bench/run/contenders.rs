@@ -17,8 +17,8 @@ pub(super) const PROJECT: &str = "acme/widgets";
 pub(super) const WORKERS: u64 = 50;
 /// Answers of each ORPHANS.
 pub(super) const ORPHANS: u64 = 10;
-/// A title as long as many are.
-pub(super) const TITLE: &str = "Crash on start when the settings file is missing";
+/// A title as long as many are, with the number behind it.
+pub(super) const TITLE: &str = "Crash on start: settings file missing, case ";
 
 const TTL: &str = "1800000";
 /// Numbers of issues that only orphans hold.
@@ -67,6 +67,17 @@ impl Contender {
 
     pub(super) const fn with_fields(self) -> Self {
         Self { fields: true, ..self }
+    }
+
+    /// Of the command line's names.
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "set" => Self::SET,
+            "lua" => Self::LUA,
+            "multi" => Self::MULTI,
+            "poppo-fields" => Self::POPPO.with_fields(),
+            _ => Self::POPPO,
+        }
     }
 
     pub(super) fn name(self) -> &'static str {

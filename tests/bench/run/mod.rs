@@ -17,6 +17,7 @@ mod whole;
 use clap::Parser;
 use poppo_tests::{Server, artifacts};
 
+use contenders::Contender;
 use machine::Cores;
 use options::Options;
 use progress::Progress;
@@ -30,6 +31,9 @@ pub(crate) fn main() {
     let cores = Cores::find();
     if let Some(warning) = cores.warning() {
         eprintln!("poppo-bench: {warning}");
+    }
+    if let Some(name) = &options.flood {
+        return compare::flood(cores, Contender::named(name));
     }
     let mut progress = Progress::new(scale.rounds * 4 + scaling::PHASES + whole::PHASES);
     let machine = machine::describe(cores, &mut cores.start(Server::builder()).connect());

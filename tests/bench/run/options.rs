@@ -15,6 +15,9 @@ pub(super) struct Options {
     /// Rounds of each comparison [default: 7, with --quick 3]
     #[arg(long)]
     pub(super) rounds: Option<usize>,
+    /// Measure nothing, but keep a server busy with checkouts of one kind for ten seconds, for a profiler to watch
+    #[arg(long, value_name = "CONTENDER", value_parser = ["set", "poppo", "poppo-fields", "lua", "multi"])]
+    pub(super) flood: Option<String>,
     /// Write everything measured there, as JSON; {date} in it is today
     #[arg(long)]
     pub(super) json: Option<String>,
