@@ -3,7 +3,7 @@
 #   make up           the same server, to stay
 #   make test         all that must be green
 #   make test-matrix  the same servers' tests on Redis 7.0, Valkey 9 and whatever POPPO_SERVERS=path:path names
-#   make bench        what it costs, measured; about six minutes
+#   make bench        what it costs, measured; about four minutes
 
 SHELL := /bin/sh
 CARGO ?= cargo
@@ -48,7 +48,7 @@ doc: deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --workspace --exclude poppo-module
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps -p poppo-module --document-private-items
 
-bench: build ## measure what it costs, in about six minutes; BENCH=--quick for one, which writes nothing
+bench: build ## measure what it costs, in about four minutes; BENCH=--quick for one, which writes nothing
 	POPPO_MODULE=$(BIN)/libpoppo.so $(CARGO) run --locked --profile $(PROFILE) -p poppo-tests --bin poppo-bench -- $(BENCH)
 
 BENCH ?= --readme README.md --json 'docs/benchmarks/{date}.json' --svg docs/benchmarks/cost-by-size.svg

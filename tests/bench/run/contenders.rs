@@ -18,7 +18,7 @@ pub(super) const WORKERS: u64 = 50;
 /// Answers of each ORPHANS.
 pub(super) const ORPHANS: u64 = 10;
 /// A title as long as many are, with the number behind it.
-pub(super) const TITLE: &str = "Crash on start: settings file missing, case ";
+const TITLE: &str = "Crash on start: settings file missing, case ";
 
 const TTL: &str = "1800000";
 /// Numbers of issues that only orphans hold.
@@ -183,7 +183,7 @@ fn poppo(phase: Phase, fields: bool) -> Work<'static> {
 /// A checkout as `poppo run` sends it.
 pub(super) fn checkout_with_fields(out: &mut Vec<u8>, project: &str, issue: u64, worker: u64) {
     let head = [Text("POPPO.CHECKOUT"), Text(project), Number(issue), Joined("worker-", worker)];
-    let words = [&head[..], &process_fields(worker).map(upper), &issue_fields().map(upper)].concat();
+    let words = [&head[..], &process_fields(worker).map(upper), &issue_fields(issue).map(upper)].concat();
     command(out, &words);
 }
 
@@ -200,8 +200,8 @@ fn process_fields(worker: u64) -> [Word<'static>; 8] {
     ]
 }
 
-fn issue_fields() -> [Word<'static>; 4] {
-    [Text("type"), Text("fix"), Text("title"), Text(TITLE)]
+fn issue_fields(issue: u64) -> [Word<'static>; 4] {
+    [Text("type"), Text("fix"), Text("title"), Joined(TITLE, issue)]
 }
 
 /// Poppo's words for the fields; what is no such word stays.
@@ -232,7 +232,7 @@ fn lua(phase: Phase, fields: bool, scripts: &Scripts) -> Work<'_> {
             let keys = [Joined(ISSUE, n), Joined(PROCESS, worker), Joined(HELD, worker), Text(DEADLINES), Text(TOKEN)];
             let call = [Text("EVALSHA"), Text(&scripts.checkout), Number(5)];
             let args = [Number(n), Joined("worker-", worker), Text(TTL)];
-            let (of_process, of_issue) = (process_fields(worker), issue_fields());
+            let (of_process, of_issue) = (process_fields(worker), issue_fields(n));
             let (of_process, of_issue) = if fields { (&of_process[..], &of_issue[..]) } else { (&[][..], &[][..]) };
             let count = [Number(of_process.len() as u64)];
             command(out, &[&call[..], &keys, &args, &count, of_process, of_issue].concat());
@@ -262,7 +262,7 @@ fn multi(phase: Phase, fields: bool) -> Work<'static> {
         Phase::Checkout => op(b"++++++*", move |n, out| {
             let worker = n % WORKERS;
             let (now, deadline) = times();
-            let (of_process, of_issue) = (process_fields(worker), issue_fields());
+            let (of_process, of_issue) = (process_fields(worker), issue_fields(n));
             let (of_process, of_issue) = if fields { (&of_process[..], &of_issue[..]) } else { (&[][..], &[][..]) };
             let seen = [Text("seen"), Number(now), Text("ttl"), Text(TTL)];
             let status = [Text("status"), Text("processing"), Text("process"), Joined("worker-", worker)];
