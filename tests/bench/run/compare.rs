@@ -34,6 +34,8 @@ pub(super) struct Series {
     pub(super) inside: Vec<f64>,
     /// Processor time of the server per operation, in µs: with reading, parsing, answering, writing.
     pub(super) processor: Vec<f64>,
+    /// How much of the time the server was at work: less than all of it says that load or neighbours held it up.
+    pub(super) busy: Vec<f64>,
     /// Bytes of AOF per operation.
     pub(super) aof: Vec<f64>,
 }
@@ -163,6 +165,7 @@ impl Bench {
         let inside = observe::inside(&mut self.control, counted_as(what.contender.by, what.phase));
         series.per_second.push(measured.per_second());
         series.processor.push(processor / count);
+        series.busy.push(processor / 1e6 / measured.elapsed.as_secs_f64());
         series.inside.push(inside.micros as f64 / count);
         if self.aof {
             series.aof.push((self.aof_size() - file) as f64 / count);

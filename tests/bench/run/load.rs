@@ -59,6 +59,8 @@ impl Measured {
 pub(super) struct Load {
     epoll: OwnedFd,
     connections: Vec<Connection>,
+    /// Made once: to clear so much memory for each read would be the greater part of a short one.
+    buffer: Vec<u8>,
 }
 
 struct Connection {
@@ -80,7 +82,7 @@ impl Load {
             let data = EventData::new_u64(index as u64);
             epoll::add(&epoll, &connection.stream, data, EventFlags::IN).expect("a socket to watch");
         }
-        Self { epoll, connections }
+        Self { epoll, connections, buffer: vec![0; 1 << 16] }
     }
 
     /// Runs operations numbered from `first` on, each number once.
@@ -118,7 +120,7 @@ impl Load {
                 if connection.sent < connection.out.len() {
                     connection.send(&self.epoll, index);
                 }
-                connection.receive(work.replies);
+                connection.receive(&mut self.buffer, work.replies);
                 if connection.waiting == 0 {
                     under_way -= 1;
                     ready.push(index);
@@ -163,9 +165,8 @@ impl Connection {
     }
 
     /// Reads what is there and counts the replies in it.
-    fn receive(&mut self, expected: &[u8]) {
-        let mut buffer = [0; 1 << 16];
-        match self.stream.read(&mut buffer) {
+    fn receive(&mut self, buffer: &mut [u8], expected: &[u8]) {
+        match self.stream.read(buffer) {
             Ok(0) => panic!("the server closed the connection"),
             Ok(read) => self.input.extend_from_slice(&buffer[..read]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,

@@ -174,6 +174,7 @@ impl Report {
                 "contender": what.contender.name(), "phase": format!("{:?}", what.phase).to_lowercase(),
                 "pipeline": what.pipeline, "aof": what.aof, "ops_per_second": series.per_second,
                 "micros_inside_per_op": series.inside, "processor_micros_per_op": series.processor,
+                "busy": series.busy,
                 "aof_bytes_per_op": series.aof,
             })
         });
@@ -213,10 +214,12 @@ impl Report {
         let (least, most) = range(&throughput);
         let processor = ratios(&self.comparison.of(to).processor, &self.comparison.of(of).processor);
         let note = format!(
-            "{least:.2} to {most:.2}; {} against {} a second; by processor time {:.2} ×",
+            "{least:.2} to {most:.2}; {} against {} a second; by processor time {:.2} ×; busy {:.0} and {:.0} %",
             figures[0],
             figures[1],
-            median(&processor)
+            median(&processor),
+            median(&self.comparison.of(of).busy) * 100.0,
+            median(&self.comparison.of(to).busy) * 100.0,
         );
         self.row(section, format!("{name}{}", way(of.pipeline)), (median(&throughput), "×"), note, target);
     }
