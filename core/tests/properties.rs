@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use model::histories::{Action, History, Step, Targets, check, history, name, step};
-use model::views::{OrphanView, bytes, compare, load, look};
+use model::views::{EventView, OrphanView, bytes, compare, load, look};
 use model::{Answer, Command, Model, apply};
 
 /// Hands a command to project, model and replica, and compares what all of them make of it.
@@ -57,10 +57,18 @@ impl Trial {
     }
 
     fn write(&mut self, now: Now, command: &Command) {
+        let before = self.model.last_event;
+        let (certain, news) = (self.model.certain_orphans(), self.project.certain_news());
         let expected = self.model.apply(now, command);
         let answer = apply(&mut self.project, now, command);
         assert_eq!(answer, expected, "the answer (left) is not the model's (right)");
         self.meet(command, &answer);
+        if self.model.certain_orphans().iter().any(|orphan| !certain.contains(orphan)) {
+            assert_ne!(self.project.certain_news(), news, "an orphan that nobody is told of");
+        }
+        let emitted: Vec<EventView> = self.project.emitted(before).map(EventView::from).collect();
+        assert_eq!(emitted, self.model.log[self.model.log.len() - emitted.len()..], "whoever publishes finds it");
+        assert_eq!(emitted.len() as u64, self.model.last_event - before);
         let pieces = bytes(&self.project);
         if answer.as_ref().is_ok_and(Answer::changed) {
             let replayed = apply(&mut self.replica, Now::replay(now.at), command);
@@ -132,6 +140,7 @@ fn every_answer_is_the_naive_models() {
         trial.met.insert("dropped lives".to_owned(), trial.model.dropped.0);
         trial.met.insert("dropped issues".to_owned(), trial.model.dropped.1);
         trial.met.insert("dropped as many as one write may".to_owned(), trial.model.dropped.2);
+        trial.met.insert("hidden events".to_owned(), trial.model.hidden);
         for (what, times) in trial.met {
             *met.borrow_mut().entry(what).or_default() += times;
         }
@@ -143,7 +152,7 @@ fn every_answer_is_the_naive_models() {
     }
 }
 
-const EVERYTHING: [&str; 43] = [
+const EVERYTHING: [&str; 46] = [
     "Checkin HELD",
     "Checkin NOTHELD",
     "Checkin STALE",
@@ -169,6 +178,8 @@ const EVERYTHING: [&str; 43] = [
     "Forget unchanged",
     "Heartbeat NOPROC",
     "Heartbeat changed",
+    "Labelled changed",
+    "Labelled unchanged",
     "Liveness changed",
     "Liveness orphans",
     "Liveness unchanged",
@@ -183,6 +194,7 @@ const EVERYTHING: [&str; 43] = [
     "dropped as many as one write may",
     "dropped issues",
     "dropped lives",
+    "hidden events",
     "repaired dead",
     "repaired expired",
     "repaired replaced",
@@ -355,7 +367,7 @@ fn bytes_that_are_no_project_are_refused() {
         let _ = Project::load(&noise);
         let mut project = Project::new(Instant::from_micros(7));
         let before = bytes(&project);
-        for kind in [1, 2] {
+        for kind in [1, 2, 3] {
             noise[1] = kind;
             if project.load_next(&noise).is_err() {
                 assert_eq!(bytes(&project), before);
@@ -369,7 +381,7 @@ fn the_version_of_the_encoding_is_looked_at_first() {
     let pieces = bytes(&Project::new(Instant::from_micros(7)));
     let mut newer = pieces[0].clone();
     newer[0] = poppo_core::VERSION + 1;
-    assert!(matches!(Project::load(&newer), Err(poppo_core::Corrupt::Version(2))));
+    assert!(matches!(Project::load(&newer), Err(poppo_core::Corrupt::Version(3))));
     assert!(Project::load(&[]).is_err());
     assert!(Project::load(&pieces[0][..pieces[0].len() - 1]).is_err());
     let mut longer = pieces[0].clone();
@@ -586,26 +598,144 @@ fn a_large_project_comes_in_pieces_that_fit_only_in_their_order() {
         }
     }
     let pieces = bytes(&project);
-    assert!(pieces.len() > 6, "{} pieces", pieces.len());
+    assert!(pieces.len() > 10, "{} pieces", pieces.len());
     assert!(pieces.iter().all(|piece| piece.len() < 3 * poppo_core::MAX_TEXT), "a piece is never large");
+    let kinds: BTreeSet<u8> = pieces.iter().map(|piece| piece[1]).collect();
+    assert_eq!(kinds.len(), 4, "head, lives, issues and events");
     let mut loaded = Project::load(&pieces[0]).unwrap();
     for (n, piece) in pieces.iter().enumerate().skip(1) {
         // Nothing comes twice.
         for other in &pieces[..n] {
             assert!(loaded.load_next(other).is_err());
         }
+        let before = bytes(&loaded);
+        // Nor does anything that builds on this one come before it.
+        for other in &pieces[n + 1..] {
+            if other[1] == piece[1] && loaded.clone().load_next(other).is_ok() {
+                let mut skipped = loaded.clone();
+                skipped.load_next(other).unwrap();
+                assert!(skipped.load_next(piece).is_err(), "piece {n} came behind a later one");
+            }
+        }
+        assert_eq!(bytes(&loaded), before);
         loaded.load_next(piece).unwrap();
     }
     assert_eq!(bytes(&loaded), pieces);
     assert_eq!(look(&loaded, now, 64), look(&project, now, 1_000));
-    // An issue cannot come before its holder, nor before an issue of a lower number.
-    let (early, last) = (Project::load(&pieces[0]).unwrap(), pieces.last().unwrap());
-    assert!(early.clone().load_next(last).is_err());
-    let mut late = early;
-    let is_lives = |piece: &&Vec<u8>| piece[1] == 1;
-    pieces.iter().filter(is_lives).for_each(|piece| late.load_next(piece).unwrap());
-    late.load_next(last).unwrap();
-    assert!(late.load_next(&pieces[pieces.len() - 2]).is_err());
+    // An issue cannot come before its holder, nor a life behind an issue, nor an issue behind an event.
+    let of_kind = |kind: u8| pieces.iter().filter(move |piece| piece[1] == kind);
+    let early = Project::load(&pieces[0]).unwrap();
+    for piece in of_kind(2) {
+        assert!(early.clone().load_next(piece).is_err());
+    }
+    let with = |kinds: &[u8]| {
+        let mut project = Project::load(&pieces[0]).unwrap();
+        for kind in kinds {
+            of_kind(*kind).for_each(|piece| project.load_next(piece).unwrap());
+        }
+        project
+    };
+    let events = of_kind(3).next().unwrap();
+    let mut behind = with(&[1]);
+    behind.load_next(events).unwrap();
+    assert!(of_kind(2).all(|piece| behind.clone().load_next(piece).is_err()));
+    let mut late = with(&[1]);
+    late.load_next(of_kind(2).next_back().unwrap()).unwrap();
+    assert!(of_kind(1).all(|piece| late.clone().load_next(piece).is_err()));
+}
+
+#[test]
+fn a_log_that_lost_its_newest_piece_tells_no_event_under_another_number() {
+    let now = Now::primary(Instant::from_micros(1_000_000));
+    let mut project = Project::new(now.at);
+    for n in 1..=700u64 {
+        let issue = IssueNumber::try_from(n).unwrap();
+        project.checkout(now, &Checkout::new(issue, name("w"))).unwrap();
+    }
+    let whole: Vec<EventView> = project.events(0).events.map(EventView::from).collect();
+    let mut pieces = bytes(&project);
+    pieces.pop();
+    let mut damaged = load(&pieces).unwrap();
+    assert_eq!(bytes(&damaged), pieces);
+    let seen: Vec<EventView> = damaged.events(0).events.map(EventView::from).collect();
+    assert!(seen.len() < whole.len() && whole.starts_with(&seen));
+    assert_eq!(damaged.last_event(), 700);
+    // The next event has the next number, and whoever read what is left is told that something is missing.
+    let _ = damaged.checkout(now, &Checkout::new(IssueNumber::try_from(701).unwrap(), name("w"))).unwrap();
+    let events = damaged.events(seen.len() as u64);
+    assert_eq!(events.trimmed, Some(700));
+    let ids: Vec<u64> = events.events.map(|event| event.id).collect();
+    assert_eq!(ids, [701]);
+    assert_eq!(damaged.emitted(700).count(), 1);
+    let pieces = bytes(&damaged);
+    assert_eq!(bytes(&load(&pieces).unwrap()), pieces);
+}
+
+/// What Poppo 0.1 wrote, before there were events: made by its own code.
+const VERSION_1: &str = include_str!("version-1.hex");
+
+#[test]
+fn a_project_of_version_1_is_read_and_each_of_its_issues_is_to_be_labelled_once() {
+    let pieces: Vec<Vec<u8>> = VERSION_1
+        .lines()
+        .map(|line| line.as_bytes().chunks(2).map(|hex| str::from_utf8(hex).unwrap()).collect::<Vec<_>>())
+        .map(|hex| hex.into_iter().map(|hex| u8::from_str_radix(hex, 16).unwrap()).collect())
+        .collect();
+    assert!(pieces.len() == 3 && pieces.iter().all(|piece| piece[0] == 1));
+    let mut project = load(&pieces).unwrap();
+    let now = Now::primary(Instant::from_micros(1_750_327_246_000_000));
+    let sight = look(&project, now, 5);
+    let orphans: Vec<_> = sight.orphans.iter().map(|orphan| (orphan.issue.get(), orphan.reason)).collect();
+    assert_eq!(orphans, [(2, OrphanReason::Dead), (3, OrphanReason::Replaced), (10, OrphanReason::Replaced)]);
+    let issues: Vec<_> = sight.issues.iter().map(|issue| (issue.issue.get(), issue.status)).collect();
+    let (held, error) = (Status::Processing, Status::Error);
+    let waits = Status::AwaitingResponse;
+    assert_eq!(
+        issues,
+        [(1, held), (2, held), (3, held), (4, held), (5, held), (6, waits), (7, error), (8, Status::Cancelled)]
+            .into_iter()
+            .chain([(9, error), (10, held), (11, waits), (12, held)])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(sight.issues[0].token.get(), 1_750_327_201_000_000);
+    assert_eq!(sight.issues[4].completed, Some(Instant::from_micros(1_750_327_225_000_000)));
+    assert_eq!(sight.settings.get(Setting::AttestTtl), 90_000);
+    assert_eq!(sight.stats.totals.takeovers + sight.stats.totals.evictions, 1);
+    // Whoever follows it is told to look at all of it; whoever labels it is given each issue once.
+    assert_eq!((sight.trimmed, sight.events.len(), sight.last_event), (Some(1), 0, 1));
+    assert_eq!(sight.unlabelled.len(), 12);
+    for (issue, _, version) in sight.unlabelled {
+        assert_eq!(project.labelled(now, issue, version), Effect::Changed);
+    }
+    assert!(!project.has_unlabelled());
+    project.checkin(now, &checkin(number(1), name("w1"), Outcome::Completed)).unwrap();
+    let events: Vec<EventView> = project.events(1).events.map(EventView::from).collect();
+    assert_eq!((events.len(), events[0].id, events[0].from), (1, 2, Some(held)));
+    // It is written as all are now.
+    let pieces = bytes(&project);
+    assert!(pieces.iter().all(|piece| piece[0] == poppo_core::VERSION));
+    assert_eq!(bytes(&load(&pieces).unwrap()), pieces);
+}
+
+#[test]
+fn damaged_bytes_of_version_1_never_panic_and_what_loads_is_whole() {
+    let now = Now::primary(Instant::from_micros(1_750_327_246_000_000));
+    let intact: Vec<Vec<u8>> = VERSION_1
+        .lines()
+        .map(|line| (0..line.len() / 2).map(|n| u8::from_str_radix(&line[n * 2..n * 2 + 2], 16).unwrap()).collect())
+        .collect();
+    let mut loaded = 0;
+    for (piece, at) in (0..intact.len()).flat_map(|piece| (0..intact[piece].len()).map(move |at| (piece, at))) {
+        for byte in [0, 1, 2, 3, 127, 128, 255] {
+            let mut pieces = intact.clone();
+            pieces[piece][at] = byte;
+            if let Ok(project) = load(&pieces) {
+                use_it(project, now, false, &[]);
+                loaded += 1;
+            }
+        }
+    }
+    assert!(loaded > 500, "only {loaded} damaged projects loaded");
 }
 
 #[test]

@@ -69,6 +69,7 @@ pub(crate) struct Targets {
     pub(crate) orphans: Vec<(IssueNumber, Token)>,
     pub(crate) lives: Vec<Life>,
     pub(crate) moments: Vec<Instant>,
+    pub(crate) versions: Vec<(IssueNumber, u64)>,
     /// All tokens that were ever given.
     pub(crate) tokens: Vec<Token>,
 }
@@ -89,6 +90,7 @@ impl Targets {
                 })
                 .collect(),
             moments: model.moments(),
+            versions: model.issues.iter().map(|issue| (issue.number, issue.version)).collect(),
             tokens: tokens.to_vec(),
         }
     }
@@ -108,6 +110,7 @@ impl Targets {
                 })
                 .collect(),
             moments: processes.iter().map(|life| life.holder.last_seen.plus(life.holder.ttl)).collect(),
+            versions: project.unlabelled().take(50).map(|behind| (behind.issue, behind.version)).collect(),
             tokens: Vec::new(),
         }
     }
@@ -156,7 +159,7 @@ const VALUES: [(Setting, &[u64]); 8] = [
     (Setting::IssuesKept, &[0, 1, 3, 20]),
     (Setting::ProcessKept, &[1_000, 5_000, 31_536_000_000]),
     (Setting::MaxRunning, &[0, 7]),
-    (Setting::EventsKept, &[0, 1_000_000]),
+    (Setting::EventsKept, &[0, 1, 5, 30, 1_000_000]),
     (Setting::IssuesKept, &[0, 0, 2]),
 ];
 
@@ -307,8 +310,13 @@ impl Step {
                 let token = self.token(targets, issue);
                 Command::Evict(Evict { issue, token, reason: maybe(args[6], &TEXTS).map(text) })
             }
-            215..225 => Command::Forget(issue),
-            225..240 => {
+            215..222 => Command::Forget(issue),
+            222..230 => {
+                let aimed = targets.versions.get(usize::from(args[0]) % targets.versions.len().max(1));
+                let (issue, version) = aimed.copied().unwrap_or((issue, 1));
+                Command::Labelled(issue, version.saturating_sub(u64::from(args[9].is_multiple_of(4))))
+            }
+            230..240 => {
                 let values = (0..args[10] % 3 + 1).map(|n| {
                     let (setting, values) = one(args[usize::from(n)], &VALUES);
                     (setting, one(args[usize::from(n) + 4], values))

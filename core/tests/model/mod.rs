@@ -10,11 +10,11 @@ pub(crate) mod views;
 use std::collections::{BTreeMap, HashMap};
 
 use poppo_core::{
-    Checkin, Checkout, Effect, EndedBy, Evict, Heartbeat, Instant, IssueNumber, Judge, Lease, Liveness, Millis, Now,
-    OrphanReason, Outcome, Pid, Project, Refusal, Repair, Setting, Stale, Status, Token, Totals,
+    Checkin, Checkout, Effect, EndedBy, EventKind, Evict, Heartbeat, Instant, IssueNumber, Judge, Lease, Liveness,
+    Millis, Now, OrphanReason, Outcome, Pid, Project, Refusal, Repair, Setting, Stale, Status, Token, Totals,
 };
 
-use self::views::{HolderView, IssueView, OrphanView, ProcessView, RunView};
+use self::views::{EventView, HolderView, IssueView, OrphanView, ProcessView, RunView};
 
 /// Any command that writes.
 #[derive(Debug, Clone)]
@@ -27,6 +27,7 @@ pub(crate) enum Command {
     Evict(Evict<'static>),
     Forget(IssueNumber),
     Configure(Vec<(Setting, u64)>),
+    Labelled(IssueNumber, u64),
 }
 
 /// What a command answers where it is not refused.
@@ -77,6 +78,7 @@ pub(crate) fn apply(project: &mut Project, now: Now, command: &Command) -> Resul
             project.configure(now, values);
             Answer::Done(Effect::Changed)
         }
+        Command::Labelled(issue, version) => Answer::Done(project.labelled(now, *issue, *version)),
     })
 }
 
@@ -146,6 +148,19 @@ pub(crate) struct Issue {
     pub(crate) started: Instant,
     pub(crate) completed: Option<Instant>,
     pub(crate) run: Run,
+    /// The number of the event that gave it its status.
+    pub(crate) version: u64,
+    /// Whether the labels show that version.
+    pub(crate) labelled: bool,
+}
+
+impl Issue {
+    pub(crate) fn status(&self) -> Status {
+        match self.run {
+            Run::Held(_) => Status::Processing,
+            Run::Ended { outcome, .. } => outcome.into(),
+        }
+    }
 }
 
 /// What a lease leaves behind when it ends.
@@ -169,6 +184,11 @@ pub(crate) struct Model {
     pub(crate) totals: Totals,
     pub(crate) hold: Vec<u64>,
     pub(crate) detection: Vec<u64>,
+    pub(crate) last_event: u64,
+    /// The events that are in memory, oldest first.
+    pub(crate) log: Vec<EventView>,
+    /// How often there were events in memory that must not be seen any more.
+    pub(crate) hidden: u32,
     /// How many lives and issues were over a limit, and how often a write dropped as many as it may.
     pub(crate) dropped: (u32, u32, u32),
 }
@@ -189,6 +209,9 @@ impl Model {
             totals: Totals::default(),
             hold: Vec::new(),
             detection: Vec::new(),
+            last_event: 0,
+            log: Vec::new(),
+            hidden: 0,
             dropped: (0, 0, 0),
         }
     }
@@ -286,6 +309,7 @@ impl Model {
     }
 
     pub(crate) fn apply(&mut self, now: Now, command: &Command) -> Result<Answer, Refusal> {
+        let over = (self.log.len() as u64).saturating_sub(self.setting(Setting::EventsKept));
         let answer = match command {
             Command::Checkout(request) => self.checkout(now, request)?,
             Command::Checkin(request) => self.checkin(now, request)?,
@@ -293,16 +317,96 @@ impl Model {
             Command::Liveness(request) => self.liveness(now, request),
             Command::Repair(request) => self.repair(now, request)?,
             Command::Evict(request) => self.evict(now, request)?,
-            Command::Forget(issue) => self.forget(*issue)?,
+            Command::Forget(issue) => self.forget(now.at, *issue)?,
+            Command::Labelled(issue, version) => self.labelled(*issue, *version),
             Command::Configure(values) => {
                 self.settings.extend(values.iter().copied());
                 Answer::Done(Effect::Changed)
             }
         };
         if answer.changed() {
+            // What was over the limit before the command; what it added itself is there for whoever publishes it.
+            self.log.drain(..usize::try_from(over).unwrap().min(DROPPED_AT_ONCE));
+            self.hidden += u32::from(self.log.len() as u64 > self.setting(Setting::EventsKept) + 1);
             self.trim(now.at);
         }
         Ok(answer)
+    }
+
+    /// An issue's status changed: one more event, whose number is the status's version.
+    #[allow(clippy::too_many_arguments, reason = "an event says that much")]
+    fn event(
+        &mut self,
+        at: Instant,
+        what: EventKind,
+        number: IssueNumber,
+        from: Option<Status>,
+        process: &str,
+        reason: Option<String>,
+        kind_and_token: (Option<String>, Token),
+    ) {
+        self.last_event += 1;
+        let id = self.last_event;
+        let mut status = None;
+        if let Some(issue) = self.issue_mut(number) {
+            issue.version = id;
+            issue.labelled = false;
+            status = Some(issue.status());
+        }
+        let (kind, token) = kind_and_token;
+        let process = process.to_owned();
+        self.log.push(EventView { id, what, issue: number, process, token, status, from, kind, reason, at });
+    }
+
+    /// What is known of events behind this one: up to which they are gone, and the rest.
+    pub(crate) fn events(&self, after: u64) -> (Option<u64>, Vec<EventView>) {
+        let in_memory = self.log.len() as u64;
+        let gone = self.last_event - self.setting(Setting::EventsKept).min(in_memory);
+        let rest = self.log.iter().filter(|event| event.id > gone && event.id > after);
+        ((after < gone).then_some(gone), rest.cloned().collect())
+    }
+
+    /// The issues whose labels are behind, longest first.
+    pub(crate) fn unlabelled(&self) -> Vec<(IssueNumber, Status, u64)> {
+        let behind = self.issues.iter().filter(|issue| !issue.labelled);
+        let mut behind: Vec<_> = behind.map(|issue| (issue.number, issue.status(), issue.version)).collect();
+        behind.sort_by_key(|(_, _, version)| *version);
+        behind
+    }
+
+    fn labelled(&mut self, number: IssueNumber, version: u64) -> Answer {
+        let behind = self.issue_mut(number).filter(|issue| issue.version == version && !issue.labelled);
+        Answer::Done(behind.map_or(Effect::Unchanged, |issue| {
+            issue.labelled = true;
+            Effect::Changed
+        }))
+    }
+
+    /// In how many microseconds silence alone makes an orphan of a life that is none now: the least of all such times.
+    pub(crate) fn next_silence(&self, now: Now) -> Option<u64> {
+        let lives = self.lives.iter().filter(|life| {
+            life.standing == Standing::Current
+                && !self.held_by(life.number).is_empty()
+                && self.orphaned(life, now).is_none()
+        });
+        let waits = lives.map(|life| {
+            let excused = match now.judge {
+                Judge::Primary { uptime, restart_grace } => restart_grace.min(life.ttl).0.saturating_sub(uptime.0),
+                Judge::Replay => 0,
+            };
+            self.silence_ends(life).micros().saturating_sub(now.at.micros()).max(excused * 1000)
+        });
+        waits.min()
+    }
+
+    /// The lives that hold something and are orphans whatever the clock says, and since when.
+    pub(crate) fn certain_orphans(&self) -> Vec<(u64, Instant)> {
+        let held = self.lives.iter().filter(|life| !self.held_by(life.number).is_empty());
+        let certain = held.filter_map(|life| match life.standing {
+            Standing::CalledDead(since) | Standing::Over(_, since) => Some((life.number, since)),
+            Standing::Current => None,
+        });
+        certain.collect()
     }
 
     fn held(&self, issue: &Issue, holder: &Life) -> Refusal {
@@ -357,6 +461,7 @@ impl Model {
         let taken = holder.map(|holder| holder.number);
         let title = text(request.title).or(issue.and_then(|issue| issue.title.clone()));
         let completed = issue.and_then(|issue| issue.completed);
+        let from = issue.map(Issue::status);
         if let (Some(issue), Some((reason, since))) = (issue, orphan) {
             let started = issue.started;
             self.hold.push(now.at.since(started).0);
@@ -378,7 +483,12 @@ impl Model {
             started: now.at,
             completed,
             run: Run::Held(life),
+            version: 0,
+            labelled: false,
         });
+        let what = if taken.is_some() { EventKind::Takeover } else { EventKind::Checkout };
+        let reason = orphan.map(|(reason, _)| reason.to_string());
+        self.event(now.at, what, request.issue, from, process, reason, (name(request.kind), token));
         if let Some(taken) = taken {
             self.punish_death(taken);
         }
@@ -454,7 +564,7 @@ impl Model {
                 .map(|(field, value)| (field.as_str().to_owned(), value.as_str().to_owned()))
                 .collect(),
         };
-        self.end(now.at, request.issue, EndedBy::Checkin, request.outcome, left);
+        self.end(now.at, request.issue, EndedBy::Checkin, request.outcome, left, None);
         self.totals.checkins[request.outcome as usize] += 1;
         self.drop_what_is_over();
         Ok(Answer::Done(Effect::Changed))
@@ -475,14 +585,26 @@ impl Model {
         Err(Refusal::Stale { issue: issue.number, token, because })
     }
 
-    fn end(&mut self, at: Instant, number: IssueNumber, by: EndedBy, outcome: Outcome, left: Left) {
+    fn end(
+        &mut self,
+        at: Instant,
+        number: IssueNumber,
+        by: EndedBy,
+        outcome: Outcome,
+        left: Left,
+        orphan: Option<OrphanReason>,
+    ) {
         let issue = self.issue(number).expect("it is held");
         let life = self.holder(issue).expect("it is held").clone();
         let hold = at.since(issue.started).0;
         self.hold.push(hold);
         let nth = self.next_end;
         self.next_end += 1;
+        // Nobody gave a reason for the end of an orphan: that it was one is the reason.
+        let reason = left.reason.clone().or(orphan.map(|orphan| orphan.to_string()));
+        let process = life.process.clone();
         let issue = self.issue_mut(number).expect("it is held");
+        let kind_and_token = (issue.kind.clone(), issue.token);
         if outcome == Outcome::Completed {
             issue.completed = Some(at);
         }
@@ -498,6 +620,12 @@ impl Model {
             result: left.result,
             metadata: left.metadata,
         };
+        let what = match by {
+            EndedBy::Checkin => EventKind::Checkin,
+            EndedBy::Repair => EventKind::Repair,
+            EndedBy::Evict => EventKind::Evict,
+        };
+        self.event(at, what, number, Some(Status::Processing), &process, reason, kind_and_token);
     }
 
     fn count_repair(&mut self, at: Instant, reason: OrphanReason, since: Instant) {
@@ -583,7 +711,7 @@ impl Model {
         };
         let number = holder.number;
         let left = Left { reason: text(request.reason), ..Left::default() };
-        self.end(now.at, request.issue, EndedBy::Repair, outcome, left);
+        self.end(now.at, request.issue, EndedBy::Repair, outcome, left, Some(reason));
         self.count_repair(now.at, reason, since);
         self.punish_death(number);
         self.drop_what_is_over();
@@ -610,19 +738,22 @@ impl Model {
             return Err(Refusal::Stale { issue: request.issue, token, because });
         }
         let left = Left { reason: text(request.reason), ..Left::default() };
-        self.end(now.at, request.issue, EndedBy::Evict, outcome, left);
+        self.end(now.at, request.issue, EndedBy::Evict, outcome, left, None);
         self.totals.evictions += 1;
         self.punish_death(holder);
         self.drop_what_is_over();
         Ok(Answer::Ended(outcome, Effect::Changed))
     }
 
-    fn forget(&mut self, number: IssueNumber) -> Result<Answer, Refusal> {
+    fn forget(&mut self, at: Instant, number: IssueNumber) -> Result<Answer, Refusal> {
         let Some(issue) = self.issue(number) else { return Ok(Answer::Done(Effect::Unchanged)) };
         if let Some(holder) = self.holder(issue) {
             return Err(self.held(issue, holder));
         }
+        let Run::Ended { process, .. } = issue.run.clone() else { unreachable!("nobody holds it") };
+        let (from, kind_and_token) = (issue.status(), (issue.kind.clone(), issue.token));
         self.issues.retain(|issue| issue.number != number);
+        self.event(at, EventKind::Forget, number, Some(from), &process, None, kind_and_token);
         Ok(Answer::Done(Effect::Changed))
     }
 

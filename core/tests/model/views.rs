@@ -1,8 +1,8 @@
 //! What can be seen of a project, as values of their own, and the comparison of everything that can be seen.
 
 use poppo_core::{
-    Durations, EndedBy, Holder, Instant, IssueNumber, Millis, Name, Now, Orphan, OrphanReason, Page, Pid, Process,
-    Project, Record, Setting, Status, Token,
+    Durations, EndedBy, Event, EventKind, Holder, Instant, IssueNumber, Judge, Millis, Name, Now, Orphan, OrphanReason,
+    Page, Pid, Process, Project, Record, Setting, Status, Token,
 };
 
 use super::Model;
@@ -58,6 +58,37 @@ pub(crate) struct OrphanView {
     pub(crate) reason: OrphanReason,
     pub(crate) since: Instant,
     pub(crate) last_seen: Instant,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventView {
+    pub(crate) id: u64,
+    pub(crate) what: EventKind,
+    pub(crate) issue: IssueNumber,
+    pub(crate) process: String,
+    pub(crate) token: Token,
+    pub(crate) status: Option<Status>,
+    pub(crate) from: Option<Status>,
+    pub(crate) kind: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) at: Instant,
+}
+
+impl From<Event<'_>> for EventView {
+    fn from(event: Event<'_>) -> Self {
+        Self {
+            id: event.id,
+            what: event.what,
+            issue: event.issue,
+            process: event.process.to_owned(),
+            token: event.token,
+            status: event.status,
+            from: event.from,
+            kind: owned(event.kind),
+            reason: owned(event.reason),
+            at: event.at,
+        }
+    }
 }
 
 fn owned(text: Option<&str>) -> Option<String> {
@@ -169,6 +200,12 @@ pub(crate) struct Sight {
     pub(crate) orphans: Vec<OrphanView>,
     pub(crate) stats: poppo_core::Stats,
     pub(crate) settings: poppo_core::Settings,
+    pub(crate) last_event: u64,
+    pub(crate) trimmed: Option<u64>,
+    pub(crate) events: Vec<EventView>,
+    /// Those that are in memory still, too.
+    pub(crate) emitted: Vec<EventView>,
+    pub(crate) unlabelled: Vec<(IssueNumber, Status, u64)>,
 }
 
 /// Looks at everything, each thing in as many ways as there are.
@@ -191,6 +228,19 @@ pub(crate) fn look(project: &Project, now: Now, count: usize) -> Sight {
         walk(count, |cursor| project.list_processes(now, cursor, count)).into_iter().map(ProcessView::from).collect();
     let orphans: Vec<OrphanView> = project.orphans(now, None).map(OrphanView::from).collect();
     assert_eq!(project.orphan_count(now), orphans.len() as u64, "orphans are counted as they are listed");
+    let by_life: Vec<OrphanView> = project
+        .orphaned_life_numbers(now)
+        .flat_map(|(life, since)| {
+            let leases: Vec<_> = project.orphans_of(life, None, now).map(OrphanView::from).collect();
+            for (n, lease) in leases.iter().enumerate() {
+                assert_eq!(lease.since, since);
+                let behind: Vec<_> = project.orphans_of(life, Some(lease.issue), now).map(OrphanView::from).collect();
+                assert_eq!(behind, leases[n + 1..], "those behind an issue");
+            }
+            leases
+        })
+        .collect();
+    assert_eq!(by_life, orphans, "the orphans life by life");
     let mut hosts: Vec<_> = processes.iter().filter_map(|process| process.host.clone()).collect();
     hosts.sort();
     hosts.dedup();
@@ -209,7 +259,34 @@ pub(crate) fn look(project: &Project, now: Now, count: usize) -> Sight {
     assert_eq!(project.leases(), stats.issues[Status::Processing as usize]);
     assert!(project.memory() > 0);
     let _ = project.free_effort();
-    Sight { issues, processes, orphans, stats, settings: project.settings().clone() }
+    let last_event = project.last_event();
+    let all = project.events(0);
+    let trimmed = all.trimmed;
+    let events: Vec<EventView> = all.events.map(EventView::from).collect();
+    for after in [1, last_event / 2, last_event.saturating_sub(1), last_event, last_event + 1, u64::MAX] {
+        let some = project.events(after);
+        assert_eq!(some.trimmed, trimmed.filter(|trimmed| after < *trimmed), "EVENTS AFTER {after}");
+        let expected: Vec<_> = events.iter().filter(|event| event.id > after).cloned().collect();
+        assert_eq!(some.events.map(EventView::from).collect::<Vec<_>>(), expected, "EVENTS AFTER {after}");
+    }
+    let emitted: Vec<EventView> = project.emitted(0).map(EventView::from).collect();
+    let newest: Vec<EventView> = project.emitted(last_event.saturating_sub(1)).map(EventView::from).collect();
+    // A log whose newest entries were lost to damage ends before the newest event.
+    assert_eq!(emitted.last().filter(|event| event.id == last_event), newest.last());
+    let unlabelled: Vec<_> = project.unlabelled().map(|it| (it.issue, it.status, it.version)).collect();
+    assert_eq!(project.has_unlabelled(), !unlabelled.is_empty());
+    Sight {
+        issues,
+        processes,
+        orphans,
+        stats,
+        settings: project.settings().clone(),
+        last_event,
+        trimmed,
+        events,
+        emitted,
+        unlabelled,
+    }
 }
 
 /// The project is what the model says, in everything that can be seen.
@@ -231,8 +308,39 @@ pub(crate) fn compare(project: &Project, model: &Model, now: Now, count: usize) 
     assert_eq!(stats.processes, model.current_lives(), "STATS counts names, however many lives they had");
     assert_eq!(stats.orphans, seen.orphans.len() as u64);
     assert_eq!(stats.totals, model.totals);
+    assert_eq!(seen.last_event, model.last_event);
+    assert_eq!((seen.trimmed, seen.events), model.events(0), "EVENTS");
+    assert_eq!(seen.emitted, model.log, "what is in memory of the log");
+    assert_eq!(seen.unlabelled, model.unlabelled(), "LABELS");
+    compare_deadline(project, model, now);
     compare_durations("hold", stats.hold, &model.hold);
     compare_durations("detection", stats.detection, &model.detection);
+}
+
+/// Who sleeps as long as the project says, again and again, wakes when silence makes the next orphan: not earlier than
+/// needed more often than there are lives, and not more than a millisecond late.
+fn compare_deadline(project: &Project, model: &Model, now: Now) {
+    let expected = model.next_silence(now);
+    let mut then = now;
+    let mut slept = 0;
+    for _ in 0..=model.lives.len() {
+        let Some(Millis(wait)) = project.next_deadline(then) else {
+            assert_eq!(expected, None, "next_deadline after {slept} ms");
+            return;
+        };
+        assert!(wait > 0, "a deadline that never comes to rest");
+        slept += wait;
+        then.at = then.at.plus(Millis(wait));
+        if let Judge::Primary { uptime, .. } = &mut then.judge {
+            *uptime = uptime.plus(Millis(wait));
+        }
+        let expected = expected.expect("next_deadline: nobody becomes an orphan by silence alone");
+        if slept * 1000 >= expected {
+            assert!(slept * 1000 <= expected + 1000, "next_deadline: woke after {slept} ms, not {expected} us");
+            return;
+        }
+    }
+    panic!("next_deadline: still asleep after {slept} ms, expected {expected:?} us");
 }
 
 fn compare_durations(what: &str, seen: Durations, expected: &[u64]) {
