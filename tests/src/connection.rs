@@ -114,6 +114,12 @@ impl Connection {
         );
     }
 
+    /// Sends a command line whose answer comes later: [`Connection::message`] reads it.
+    #[track_caller]
+    pub fn send(&mut self, line: &str) {
+        self.stream.write_all(&packed(&split(line))).unwrap_or_else(|error| panic!("{line} was not sent: {error}"));
+    }
+
     /// The next message of a channel that this connection listens to.
     #[track_caller]
     pub fn message(&mut self) -> Value {

@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use crate::{Connection, Random};
+use crate::{Connection, Random, Reply as _};
 
 /// A source of command lines on one project. Its world is small, so that holders, lives and tokens meet often.
 #[derive(Debug)]
@@ -27,6 +27,14 @@ impl History {
     pub fn run(&mut self, connection: &mut Connection, steps: usize) {
         for _ in 0..steps {
             match self.random.below(20) {
+                // Whoever labels the issues keeps up, more or less.
+                2 => {
+                    let behind = connection.ok(&format!("POPPO.LABELS {} COUNT 5", self.project));
+                    for row in behind.rows() {
+                        let (issue, version) = (row.count("issue"), row.count("version"));
+                        connection.ok(&format!("POPPO.LABELLED {} {issue} {version}", self.project));
+                    }
+                }
                 0 => {
                     connection.ok("MULTI");
                     for _ in 0..=self.random.below(3) {
@@ -111,9 +119,11 @@ impl History {
                 format!("POPPO.REPAIR {project} {issue} TOKEN {} STATUS {status} REASON {}", self.token(), self.text())
             }
             88..92 => format!("POPPO.EVICT {project} {issue} REASON {}", self.text()),
-            92..96 => format!("POPPO.FORGET {project} {issue}"),
+            92..95 => format!("POPPO.FORGET {project} {issue}"),
+            95 => format!("POPPO.LABELLED {project} {issue} {}", 1 + self.random.below(self.tokens.len() * 2)),
             96..98 => {
-                let (name, value) = match self.random.below(4) {
+                let (name, value) = match self.random.below(5) {
+                    4 => ("events-kept", self.random.below(60)),
                     0 => ("heartbeat-ttl", 1000 + self.random.below(3000)),
                     1 => ("issues-kept", self.random.below(20)),
                     2 => ("process-kept", 1000 + self.random.below(1000)),

@@ -18,6 +18,8 @@ pub fn portrait(connection: &mut Connection, project: &str) -> String {
         issues.rows()[1].rows().iter().map(|row| format!("POPPO.GET {project} {}", row.count("issue"))).collect();
     looks.push(format!("POPPO.LIST {project} PROCESSES COUNT 10000"));
     looks.push(format!("POPPO.STATS {project}"));
+    looks.push(format!("POPPO.EVENTS {project} AFTER 0 COUNT 10000"));
+    looks.push(format!("POPPO.LABELS {project} COUNT 10000"));
     looks.push(format!("MEMORY USAGE {project}"));
     let answers = looks.iter().map(|line| format!("> {line}\n{}\n", show(&timeless(connection.ok(line)))));
     let mut text: String = answers.collect();

@@ -12,7 +12,7 @@ use poppo_tests::{Connection, Protocol, Reply as _, Server};
 use redis::Value;
 
 /// Each command in a form that the server of [`furnished`] grants; whatever is appended to it is at fault alone.
-const VALID: [(&str, &str); 12] = [
+const VALID: [(&str, &str); 15] = [
     ("CHECKOUT", "POPPO.CHECKOUT p 1 w1"),
     ("CHECKIN", "POPPO.CHECKIN p 1 w1 STATUS completed"),
     ("HEARTBEAT", "POPPO.HEARTBEAT p w1"),
@@ -25,6 +25,9 @@ const VALID: [(&str, &str); 12] = [
     ("STATS", "POPPO.STATS p"),
     ("FORGET", "POPPO.FORGET p 2"),
     ("CONFIG", "POPPO.CONFIG p SET heartbeat-ttl 5000"),
+    ("EVENTS", "POPPO.EVENTS p AFTER 0"),
+    ("LABELS", "POPPO.LABELS p"),
+    ("LABELLED", "POPPO.LABELLED p 2 3"),
 ];
 
 /// A server with a project `p`: issue 1 held by w1 (host h, PID 5), 2 completed by w1, 3 held by w3, which is dead.
@@ -97,7 +100,7 @@ fn valid(command: &str) -> &'static str {
 type CommandOption = (&'static str, Option<&'static str>);
 
 /// Which options each command takes.
-const OPTIONS: [(&str, &[CommandOption]); 7] = [
+const OPTIONS: [(&str, &[CommandOption]); 9] = [
     (
         "CHECKOUT",
         &[
@@ -127,6 +130,8 @@ const OPTIONS: [(&str, &[CommandOption]); 7] = [
     ("LIVENESS", &[("INCARNATION", Some("i")), ("HOST", Some("h")), ("PID", Some("5"))]),
     ("REPAIR", &[("STATUS", Some("error")), ("REASON", Some("r")), ("TOKEN", Some("5"))]),
     ("EVICT", &[("TOKEN", Some("5")), ("REASON", Some("r"))]),
+    ("EVENTS", &[("AFTER", Some("0")), ("COUNT", Some("5")), ("BLOCK", Some("5"))]),
+    ("LABELS", &[("COUNT", Some("5")), ("BLOCK", Some("5"))]),
 ];
 
 #[test]
@@ -159,15 +164,21 @@ fn an_option_without_its_value_is_refused() {
         ("POPPO.LIVENESS p w1 ALIVE PID 5 INCARNATION i HOST", "HOST"),
         ("POPPO.LIVENESS p w1 ALIVE HOST h INCARNATION i PID", "PID"),
         ("POPPO.REPAIR p 3 REASON r TOKEN", "TOKEN"),
+        ("POPPO.EVENTS p COUNT 5 AFTER", "AFTER"),
+        ("POPPO.EVENTS p AFTER 0 BLOCK", "BLOCK"),
     ];
     assert_refused(long_enough.map(|(line, named)| (split(line), named.to_owned())));
 }
 
 #[test]
 fn an_unknown_option_is_refused_by_every_command_that_takes_options() {
-    let commands = OPTIONS.iter().map(|(command, _)| *command).chain(["LIST"]);
+    let commands = OPTIONS.iter().map(|(command, _)| *command).chain(["LIST", "LABELLED"]);
     assert_refused(commands.flat_map(|command| {
-        [&b"BOGUS"[..], b"BOGUS=1", b"--bogus"].map(|option| (with(valid(command), &[option]), "bogus".to_owned()))
+        [&b"BOGUS"[..], b"BOGUS=1", b"--bogus"].map(|option| {
+            // What takes no options at all just finds too much.
+            let named = if command == "LABELLED" { "" } else { "bogus" };
+            (with(valid(command), &[option]), named.to_owned())
+        })
     }));
 }
 
@@ -189,7 +200,7 @@ fn options_of_the_queue_are_refused_until_the_queue_comes() {
 #[test]
 fn a_number_that_is_none_or_out_of_its_range_is_refused() {
     // The line with `?` where the number stands, the argument's name, the smallest and the largest number allowed.
-    let ranges: [(&str, &str, i128, i128); 15] = [
+    let ranges: [(&str, &str, i128, i128); 22] = [
         ("POPPO.CHECKOUT p ? w9", "issue", 1, 9_007_199_254_740_991),
         ("POPPO.CHECKIN p ? w1 STATUS completed", "issue", 1, 9_007_199_254_740_991),
         ("POPPO.REPAIR p ? TOKEN 5", "issue", 1, 9_007_199_254_740_991),
@@ -205,6 +216,13 @@ fn a_number_that_is_none_or_out_of_its_range_is_refused() {
         ("POPPO.LIVENESS p w1 ALIVE HOST h PID ?", "PID", 1, 2_147_483_647),
         ("POPPO.ORPHANS p COUNT ?", "COUNT", 1, 10_000),
         ("POPPO.LIST p COUNT ?", "COUNT", 1, 10_000),
+        ("POPPO.EVENTS p AFTER ?", "AFTER", 0, 9_007_199_254_740_991),
+        ("POPPO.EVENTS p AFTER 0 COUNT ?", "COUNT", 1, 10_000),
+        ("POPPO.EVENTS p AFTER 0 BLOCK ?", "BLOCK", 0, 86_400_000),
+        ("POPPO.LABELS p COUNT ?", "COUNT", 1, 10_000),
+        ("POPPO.LABELS p BLOCK ?", "BLOCK", 0, 86_400_000),
+        ("POPPO.LABELLED p ? 1", "issue", 1, 9_007_199_254_740_991),
+        ("POPPO.LABELLED p 2 ?", "version", 1, 9_007_199_254_740_991),
     ];
     assert_refused(ranges.iter().flat_map(|(line, name, low, high)| {
         let out = [low - 1, high + 1, -1, i128::from(u64::MAX), i128::from(u64::MAX) + 2].map(|n| n.to_string());
@@ -357,6 +375,8 @@ fn what_is_neither_a_status_nor_a_verdict_nor_json_is_refused() {
         ("POPPO.LIVENESS p w1 MAYBE HOST h PID 5", "ALIVE"),
         ("POPPO.LIVENESS p w1 DEAD HOST h INCARNATION i", "PID"),
         ("POPPO.LIVENESS p w1 DEAD PID 5 INCARNATION i", "HOST"),
+        ("POPPO.EVENTS p COUNT 5", "AFTER"),
+        ("POPPO.EVENTS p 0 AFTER", "'0'"),
         ("POPPO.LIST p STATUS done", "STATUS"),
         ("POPPO.LIST p STATUS", "STATUS"),
         ("POPPO.LIST p STATUS error STATUS error", "STATUS"),
@@ -397,14 +417,20 @@ fn too_few_or_too_many_arguments_are_refused() {
     for (command, line) in VALID {
         let words = split(line);
         // Whatever a command needs, its name and the project alone are never enough but for these.
-        let enough = if ["ORPHANS", "LIST", "STATS"].contains(&command) { 2 } else { 3 };
+        let enough = if ["ORPHANS", "LIST", "STATS", "LABELS"].contains(&command) { 2 } else { 3 };
         for length in 1..enough {
             let refusal = connection.call(&words[..length]).error();
             let refusal = refusal.unwrap_or_else(|| panic!("{command} took {length} words"));
             assert!(refusal.starts_with("ERR wrong number of arguments"), "{command}: {refusal}");
         }
     }
-    for line in ["POPPO.GET p 1 2", "POPPO.STATS p p", "POPPO.FORGET p 2 3", "POPPO.CONFIG p GET heartbeat-ttl 5"] {
+    for line in [
+        "POPPO.GET p 1 2",
+        "POPPO.STATS p p",
+        "POPPO.FORGET p 2 3",
+        "POPPO.CONFIG p GET heartbeat-ttl 5",
+        "POPPO.LABELLED p 2 3 4",
+    ] {
         connection.refused(line, "ERR ");
     }
     assert_eq!(state(&mut connection), before);
@@ -449,7 +475,7 @@ fn a_replica_refuses_writes_and_grants_reads() {
     let primary = furnished();
     let replica = primary.replica(Server::builder());
     let mut connection = replica.connect();
-    let readers = ["ORPHANS", "GET", "LIST", "STATS"];
+    let readers = ["ORPHANS", "GET", "LIST", "STATS", "EVENTS", "LABELS"];
     for (command, line) in VALID {
         if readers.contains(&command) {
             connection.ok(line);
@@ -465,7 +491,7 @@ fn the_resolved_form_is_refused_from_clients_transactions_and_scripts() {
     let server = furnished();
     let mut connection = server.connect();
     let before = state(&mut connection);
-    let writers = ["CHECKOUT", "CHECKIN", "HEARTBEAT", "LIVENESS", "REPAIR", "EVICT", "FORGET", "CONFIG"];
+    let writers = ["CHECKOUT", "CHECKIN", "HEARTBEAT", "LIVENESS", "REPAIR", "EVICT", "FORGET", "CONFIG", "LABELLED"];
     for (_, line) in VALID.iter().filter(|(command, _)| writers.contains(command)) {
         let words = split(line);
         // Wherever it stands. Where the resolved form has it is tried with an AOF, in persistence.rs.
@@ -518,6 +544,10 @@ fn a_refusal_on_a_project_that_does_not_exist_does_not_create_it() {
     }
     assert_eq!(connection.int("POPPO.LIVENESS p w1 DEAD HOST h PID 5"), 0);
     assert_eq!(connection.int("POPPO.FORGET p 1"), 0);
+    assert_eq!(connection.int("POPPO.LABELLED p 1 1"), 0);
+    assert_eq!(show(&connection.cmd("POPPO.EVENTS p AFTER 0")), "(empty array)");
+    assert_eq!(show(&connection.cmd("POPPO.EVENTS p AFTER 0 BLOCK 1")), "(nil)");
+    assert_eq!(show(&connection.cmd("POPPO.LABELS p")), "(empty array)");
     assert_eq!(connection.ok("POPPO.CONFIG p GET heartbeat-ttl").count("heartbeat-ttl"), 1_800_000);
     assert_eq!(show(&connection.cmd("POPPO.GET p 1")), "(nil)");
     assert_eq!(show(&connection.cmd("POPPO.STATS p")), "(nil)");

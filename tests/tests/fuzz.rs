@@ -7,6 +7,8 @@
     reason = "in a test a panic is the report"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use poppo_tests::transcript::split;
 use poppo_tests::{Connection, History, Random, Server, seed, wait_until};
 
@@ -14,7 +16,7 @@ use poppo_tests::{Connection, History, Random, Server, seed, wait_until};
 const COMMANDS: usize = 1_000_000;
 const PIPELINE: usize = 20_000;
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 16] = [
     "CHECKOUT",
     "CHECKIN",
     "HEARTBEAT",
@@ -28,10 +30,13 @@ const NAMES: [&str; 13] = [
     "FORGET",
     "CONFIG",
     "LOAD",
+    "EVENTS",
+    "LABELS",
+    "LABELLED",
 ];
 
 /// Words that mean something somewhere.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 43] = [
     "p",
     "q",
     "1",
@@ -71,6 +76,9 @@ const WORDS: [&str; 40] = [
     "AT",
     "FIRST",
     "9007199254740991",
+    "AFTER",
+    "BLOCK",
+    "events-kept",
     "",
 ];
 
@@ -80,12 +88,12 @@ fn a_million_commands_of_random_bytes_neither_crash_the_server_nor_leak() {
     println!("POPPO_SEED={seed}");
     let server = Server::start();
     // Everything that allocates once does so before the measuring.
-    flood(&mut server.connect(), &mut Random::new(seed - 1), PIPELINE);
+    flood(&server, &mut server.connect(), &mut Random::new(seed - 1), PIPELINE);
     let before = memory(&mut emptied(&server));
     let mut random = Random::new(seed);
     let mut connection = server.connect();
     for _ in 0..COMMANDS / PIPELINE {
-        flood(&mut connection, &mut random, PIPELINE);
+        flood(&server, &mut connection, &mut random, PIPELINE);
     }
     assert_eq!(connection.info("poppo", "poppo_panics"), "0");
     assert!(connection.info("poppo", "poppo_checkouts").parse::<u64>().unwrap() > 1000, "nothing was ever granted");
@@ -101,11 +109,12 @@ fn a_million_commands_of_random_bytes_neither_crash_the_server_nor_leak() {
 }
 
 /// Sends a pipeline of nonsense and waits for the last answer.
-fn flood(connection: &mut Connection, random: &mut Random, count: usize) {
+fn flood(server: &Server, connection: &mut Connection, random: &mut Random, count: usize) {
     let mut history = History::new("p", random.bits());
     let mut bytes = Vec::with_capacity(count * 64);
     for _ in 0..count {
         let command = match random.below(4) {
+            _ if random.one_in(50) => following(random),
             0 => split(&history.line()),
             1 => mutated(split(&history.line()), random),
             2 => of_words(random),
@@ -113,9 +122,35 @@ fn flood(connection: &mut Connection, random: &mut Random, count: usize) {
         };
         write(&mut bytes, &command);
     }
+    // Nonsense may wait for ever; somebody has to tell it that there is nothing to wait for.
+    let over = AtomicBool::new(false);
+    let id = connection.int("CLIENT ID");
+    let mut nurse = server.connect();
     let sentinel = format!("end-{}", random.bits());
     write(&mut bytes, &[b"ECHO".to_vec(), sentinel.clone().into_bytes()]);
-    connection.flood(bytes, format!("{sentinel}\r\n").as_bytes());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until("the flood is over", || {
+                nurse.int(&format!("CLIENT UNBLOCK {id}"));
+                over.load(Ordering::SeqCst)
+            });
+        });
+        connection.flood(bytes, format!("{sentinel}\r\n").as_bytes());
+        over.store(true, Ordering::SeqCst);
+    });
+}
+
+/// Reading along, and perhaps waiting.
+fn following(random: &mut Random) -> Vec<Vec<u8>> {
+    let project = *random.pick(&["p", "p", "q"]);
+    let wait = if random.one_in(20) { format!(" BLOCK {}", random.below(3)) } else { String::new() };
+    let count = 1 + random.below(20);
+    let line = match random.below(3) {
+        0 => format!("POPPO.LABELS {project} COUNT {count}{wait}"),
+        1 => format!("POPPO.LABELLED {project} {} {}", 1 + random.below(25), 1 + random.below(20_000)),
+        _ => format!("POPPO.EVENTS {project} AFTER {} COUNT {count}{wait}", random.below(20_000)),
+    };
+    split(&line)
 }
 
 /// A command in the protocol of the server; by hand, because a million of them pass here.

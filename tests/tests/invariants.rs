@@ -19,6 +19,8 @@ struct Picture {
     processes: Vec<Value>,
     orphans: Vec<Value>,
     stats: Value,
+    events: Vec<Value>,
+    labels: Vec<Value>,
 }
 
 impl Picture {
@@ -27,18 +29,28 @@ impl Picture {
         let mut taken = None;
         wait_until("nobody becomes an orphan while the picture is taken", || {
             connection.ok("MULTI");
-            for line in
-                [ORPHANS, "POPPO.LIST p COUNT 10000", "POPPO.LIST p PROCESSES COUNT 10000", "POPPO.STATS p", ORPHANS]
-            {
+            for line in [
+                ORPHANS,
+                "POPPO.LIST p COUNT 10000",
+                "POPPO.LIST p PROCESSES COUNT 10000",
+                "POPPO.STATS p",
+                "POPPO.EVENTS p AFTER 0 COUNT 10000",
+                "POPPO.LABELS p COUNT 10000",
+                ORPHANS,
+            ] {
                 connection.ok(line);
             }
             let answers = connection.ok("EXEC");
-            let [before, issues, processes, stats, after] = answers.rows() else { panic!("{}", show(&answers)) };
+            let [before, issues, processes, stats, events, labels, after] = answers.rows() else {
+                panic!("{}", show(&answers))
+            };
             taken = (before == after).then(|| Self {
                 issues: issues.rows()[1].rows().to_vec(),
                 processes: processes.rows()[1].rows().to_vec(),
                 orphans: after.rows().to_vec(),
                 stats: stats.clone(),
+                events: events.rows().to_vec(),
+                labels: labels.rows().to_vec(),
             });
             taken.is_some()
         });
@@ -94,6 +106,32 @@ impl Picture {
         assert!(tokens.last().is_none_or(|token| *token <= self.last_token()));
         let ended = self.stats.count("hold.count");
         assert_eq!(self.stats.count("checkouts"), ended + holding, "a lease began or ended uncounted");
+
+        let ids: Vec<i64> = self.events.iter().map(|event| event.count("id")).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] + 1 == pair[1]), "an event is missing: {ids:?}");
+        let versions: Vec<i64> = self.labels.iter().map(|row| row.count("version")).collect();
+        assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "not longest behind first: {versions:?}");
+        assert!(versions.last() <= ids.last(), "a version without an event: {versions:?} {ids:?}");
+        for row in &self.labels {
+            let issue = self.issue(row.count("issue")).expect("what is to be labelled is there");
+            assert_eq!(row.field("status"), issue.field("status"));
+            let event = self.events.iter().find(|event| event.count("id") == row.count("version"));
+            if let Some(event) = event.filter(|event| event.field("event") != "trimmed") {
+                assert_eq!(event.count("issue"), row.count("issue"));
+                assert_eq!(
+                    (event.field("status"), event.count("token")),
+                    (issue.field("status"), issue.count("token"))
+                );
+            }
+        }
+    }
+
+    fn last_event(&self) -> i64 {
+        self.events.last().map_or(0, |event| event.count("id"))
+    }
+
+    fn version_to_label(&self, issue: i64) -> Option<i64> {
+        self.labels.iter().find(|row| row.count("issue") == issue).map(|row| row.count("version"))
     }
 
     fn last_token(&self) -> i64 {
@@ -102,6 +140,45 @@ impl Picture {
 
     fn issue(&self, number: i64) -> Option<&Value> {
         self.issues.iter().find(|issue| issue.count("issue") == number)
+    }
+}
+
+/// Each change of a status between two pictures is exactly one event, and a label that is behind; nothing else is.
+fn assert_told(line: &str, answer: &Value, before: &Picture, after: &Picture) {
+    let new: Vec<&Value> = after.events.iter().filter(|event| event.count("id") > before.last_event()).collect();
+    assert!(new.len() <= 1, "one command, {} events", new.len());
+    let pictures = [before, after];
+    let numbers: BTreeSet<i64> =
+        pictures.iter().flat_map(|picture| &picture.issues).map(|issue| issue.count("issue")).collect();
+    for number in numbers {
+        let [was, is] = pictures.map(|picture| {
+            picture.issue(number).map(|issue| (issue.field("status"), issue.count("token"), issue.field("process")))
+        });
+        let event = new.iter().find(|event| event.count("issue") == number);
+        match event {
+            Some(event) => {
+                let text = |field: &str| event.get(field).map(|value| value.text().unwrap());
+                assert_ne!(was, is, "{}", show(event));
+                assert_eq!(text("from"), was.as_ref().map(|(status, ..)| status.clone()));
+                assert_eq!(text("status"), is.as_ref().map(|(status, ..)| status.clone()));
+                let (_, token, process) = is.as_ref().or(was.as_ref()).unwrap();
+                assert_eq!((event.count("token"), event.field("process")), (*token, process.clone()));
+                assert_eq!(after.version_to_label(number), is.map(|_| event.count("id")));
+            }
+            None if is.is_none() => {
+                // What is over the limit of finished issues goes without a word.
+                assert!(
+                    was.is_some_and(|(status, ..)| status != "processing"),
+                    "{number} is gone, and no event says so"
+                );
+            }
+            None => {
+                assert_eq!(was, is, "issue {number} changed, and no event says so");
+                let labelled = line.starts_with(&format!("POPPO.LABELLED p {number} ")) && answer == &Value::Int(1);
+                let expected = before.version_to_label(number).filter(|_| !labelled);
+                assert_eq!(after.version_to_label(number), expected);
+            }
+        }
     }
 }
 
@@ -168,7 +245,7 @@ fn assert_explained(line: &str, answer: &Value, before: &Picture, after: &Pictur
         ("POPPO.HEARTBEAT", Some("NOPROC"))
         | ("POPPO.CHECKOUT", Some("INUSE"))
         | ("POPPO.CHECKIN" | "POPPO.REPAIR", Some("STALE" | "NOTHELD"))
-        | ("POPPO.HEARTBEAT" | "POPPO.LIVENESS" | "POPPO.CONFIG", None)
+        | ("POPPO.HEARTBEAT" | "POPPO.LIVENESS" | "POPPO.CONFIG" | "POPPO.LABELLED", None)
         | (_, Some("ERR")) => {}
         (command, code) => panic!("{command} must not answer {code:?}"),
     }
@@ -185,7 +262,12 @@ fn the_commands_never_contradict_each_other() {
         connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
         let mut before = Picture::take(&mut connection);
         for step in 0..400 {
-            let line = history.line();
+            let mut line = history.line();
+            if line.contains("events-kept") || step % 13 == 0 {
+                let next = before.labels.first().map(|row| (row.count("issue"), row.count("version")));
+                let (issue, version) = next.unwrap_or((1, 1));
+                line = format!("POPPO.LABELLED p {issue} {version}");
+            }
             let dump = connection.dump("p");
             let answer = connection.cmd(&line);
             history.learn(&answer);
@@ -196,6 +278,7 @@ fn the_commands_never_contradict_each_other() {
             let after = Picture::take(&mut connection);
             after.assert_consistent();
             assert_explained(&line, &answer, &before, &after);
+            assert_told(&line, &answer, &before, &after);
             before = after;
         }
     }

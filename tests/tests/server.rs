@@ -47,6 +47,9 @@ fn every_command_works_in_a_transaction_and_from_a_script() {
         "POPPO.EVICT p 1".to_owned(),
         "POPPO.CHECKIN p 4 w1 STATUS completed".to_owned(),
         "POPPO.FORGET p 4".to_owned(),
+        "POPPO.EVENTS p AFTER 0 BLOCK 0".to_owned(),
+        "POPPO.LABELS p BLOCK 0".to_owned(),
+        "POPPO.LABELLED p 2 3".to_owned(),
     ];
     connection.ok("COPY p q");
     connection.ok("MULTI");
@@ -108,9 +111,13 @@ fn at_maxmemory_what_adds_state_is_refused_and_the_rest_still_works() {
         "POPPO.LIST p",
         "POPPO.STATS p",
         "POPPO.ORPHANS p",
+        "POPPO.EVENTS p AFTER 0",
+        "POPPO.LABELS p",
+        "POPPO.LABELLED p 1 6",
     ] {
         connection.ok(line);
     }
+    assert_eq!(connection.ok("POPPO.EVENTS p AFTER 6").rows().len(), 1, "what happens is told even then");
     connection.ok("CONFIG SET maxmemory 0");
     connection.ok("POPPO.CHECKOUT p 9 w1");
     connection.ok("CONFIG SET maxmemory 1");
@@ -122,7 +129,7 @@ fn an_acl_fences_users_by_key_and_withholds_eviction() {
     let server = Server::start();
     let mut admin = server.connect();
     admin.ok("ACL SETUSER worker on >secret ~acme/* +@all -poppo.evict");
-    admin.ok("ACL SETUSER reader on >secret ~acme/* +poppo.get +poppo.list +poppo.stats +poppo.orphans");
+    admin.ok("ACL SETUSER reader on >secret ~acme/* +poppo.get +poppo.list +poppo.stats +poppo.orphans +poppo.events +poppo.labels");
     admin.ok("POPPO.CHECKOUT other/x 1 w1");
 
     let mut worker = server.connect();
@@ -140,6 +147,11 @@ fn an_acl_fences_users_by_key_and_withholds_eviction() {
     for line in ["POPPO.GET acme/x 1", "POPPO.LIST acme/x", "POPPO.STATS acme/x", "POPPO.ORPHANS acme/x"] {
         reader.ok(line);
     }
+    for line in ["POPPO.EVENTS acme/x AFTER 0 BLOCK 5", "POPPO.LABELS acme/x BLOCK 5"] {
+        assert!(!reader.ok(line).rows().is_empty());
+        reader.refused(&line.replace("acme", "other"), "NOPERM");
+    }
+    reader.refused("POPPO.LABELLED acme/x 1 2", "NOPERM");
     reader.refused("POPPO.CHECKOUT acme/x 2 w1", "NOPERM");
     reader.refused("POPPO.GET other/x 1", "NOPERM");
 
@@ -148,6 +160,9 @@ fn an_acl_fences_users_by_key_and_withholds_eviction() {
     let mut looker = server.connect();
     looker.ok("AUTH looker secret");
     looker.ok("POPPO.GET acme/x 1");
+    looker.ok("POPPO.EVENTS acme/x AFTER 0");
+    looker.ok("POPPO.LABELS acme/x");
+    looker.refused("POPPO.LABELLED acme/x 1 2", "NOPERM");
     looker.refused("POPPO.CHECKOUT acme/x 3 w1", "NOPERM");
     looker.refused("POPPO.FORGET acme/x 1", "NOPERM");
 }
@@ -211,10 +226,14 @@ fn a_watch_is_touched_by_a_success_and_not_by_a_refusal() {
         "POPPO.GET p 1",
         "POPPO.LIST p",
         "POPPO.CONFIG p GET",
+        "POPPO.LABELLED p 2 2",
+        "POPPO.EVENTS p AFTER 0",
+        "POPPO.LABELS p",
     ] {
         assert!(!touched(refused), "{refused}");
     }
     for granted in [
+        "POPPO.LABELLED p 2 3",
         "POPPO.CHECKOUT p 4 w1",
         "POPPO.HEARTBEAT p w1",
         "POPPO.LIVENESS p w1 ALIVE HOST h PID 5",
@@ -229,7 +248,7 @@ fn a_watch_is_touched_by_a_success_and_not_by_a_refusal() {
 }
 
 /// A command: its name, the words it takes at least (its own name among them), the flags it must have.
-const COMMANDS: [(&str, i64, &[&str]); 12] = [
+const COMMANDS: [(&str, i64, &[&str]); 15] = [
     ("poppo.checkout", 4, &["write", "denyoom"]),
     ("poppo.checkin", 6, &["write"]),
     ("poppo.heartbeat", 3, &["write"]),
@@ -242,6 +261,9 @@ const COMMANDS: [(&str, i64, &[&str]); 12] = [
     ("poppo.stats", 2, &["readonly"]),
     ("poppo.forget", 3, &["write"]),
     ("poppo.config", 3, &["write", "denyoom"]),
+    ("poppo.events", 4, &["readonly", "blocking"]),
+    ("poppo.labels", 2, &["readonly", "blocking"]),
+    ("poppo.labelled", 4, &["write"]),
 ];
 
 #[test]
@@ -257,7 +279,7 @@ fn the_server_knows_flags_arity_and_key_of_each_command() {
         for flag in expected {
             assert!(flags.iter().any(|f| f == flag), "{command} is not {flag}: {flags:?}");
         }
-        for unwanted in ["readonly", "write", "denyoom", "admin"] {
+        for unwanted in ["readonly", "write", "denyoom", "admin", "blocking"] {
             let wanted = expected.contains(&unwanted);
             assert_eq!(flags.iter().any(|f| f == unwanted), wanted, "{command}: {flags:?}");
         }
@@ -338,6 +360,7 @@ fn info_counts_what_happened_and_what_was_refused() {
         ("panics", "0"),
         ("apply_failures", "0"),
         ("restart_grace_ms", "0"),
+        ("publish", "all"),
         ("warning_maxmemory_policy", ""),
     ] {
         assert_eq!(connection.info("poppo", &format!("poppo_{field}")), expected, "{field}");
@@ -394,7 +417,13 @@ fn a_wrong_argument_keeps_the_module_from_loading_and_the_log_says_why() {
         (&["restart-grace"], "restart-grace"),
         (&["bogus", "1"], "bogus"),
         (&["restart-grace", "5", "bogus", "1"], "bogus"),
-        (&["restart-grace", "5", "restart-grace", "6"], "restart-grace"),
+        (&["restart-grace", "5", "restart-grace", "6"], "restart-grace may be given only once"),
+        (&["publish"], "publish needs a value"),
+        (&["publish", "on"], "publish must be all, shard or off"),
+        (&["publish", "ALL"], "publish must be all, shard or off"),
+        (&["publish", "off", "publish", "off"], "publish may be given only once"),
+        (&["restart-grace", "5", "publish"], "publish needs a value"),
+        (&["publish", "off", "x", "1"], "unknown loadmodule argument 'x': restart-grace and publish are allowed"),
     ] {
         let builder = arguments.iter().fold(Server::builder(), |builder, argument| builder.module_arg(argument));
         match builder.try_start() {
@@ -407,6 +436,10 @@ fn a_wrong_argument_keeps_the_module_from_loading_and_the_log_says_why() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let server = Server::builder().module_arg("restart-grace").module_arg(5).start();
     assert_eq!(server.connect().info("poppo", "poppo_restart_grace_ms"), "5");
+    let both = ["publish", "shard", "restart-grace", "7"];
+    let server = both.iter().fold(Server::builder(), |builder, argument| builder.module_arg(argument)).start();
+    assert_eq!(server.connect().info("poppo", "poppo_restart_grace_ms"), "7");
+    assert_eq!(server.connect().info("poppo", "poppo_publish"), "shard");
 }
 
 #[test]
@@ -489,10 +522,12 @@ fn each_change_is_a_keyspace_event_and_a_refusal_is_none() {
     connection.ok("POPPO.HEARTBEAT p w1");
     connection.ok(&format!("POPPO.REPAIR p 3 TOKEN {token}"));
     connection.ok("POPPO.EVICT p 1");
+    assert_eq!(connection.int("POPPO.LABELLED p 2 2"), 0);
+    assert_eq!(connection.int("POPPO.LABELLED p 2 3"), 1);
     connection.ok("POPPO.FORGET p 1");
     connection.ok("POPPO.CONFIG p SET max-attempts 7");
     let expected =
-        ["checkout", "checkout", "checkin", "checkout", "liveness", "heartbeat", "repair", "evict", "forget", "config"];
+        "checkout checkout checkin checkout liveness heartbeat repair evict labelled forget config".split(' ');
     for event in expected {
         let message = names(&listener.message());
         assert_eq!(message, ["message", "__keyspace@0__:p", &format!("poppo.{event}")]);
@@ -526,8 +561,20 @@ fn a_panic_is_answered_and_leaves_nothing_behind() {
         "POPPO.EVICT p 1 REASON r".to_owned(),
         "POPPO.CONFIG p SET heartbeat-ttl 5000 issues-kept 2".to_owned(),
         "POPPO.CONFIG other SET heartbeat-ttl 5000".to_owned(),
+        // Its name is filled in: which version is the current one depends on what was granted before.
+        "POPPO.LABELLED".to_owned(),
+        "POPPO.CONFIG p SET events-kept 2".to_owned(),
+        "POPPO.HEARTBEAT p w9".to_owned(),
         "POPPO.FORGET p 1".to_owned(),
     ] {
+        let line = match line.as_str() {
+            "POPPO.LABELLED" => {
+                let behind = connection.ok("POPPO.LABELS p COUNT 1");
+                let row = &behind.rows()[0];
+                format!("POPPO.LABELLED p {} {}", row.count("issue"), row.count("version"))
+            }
+            _ => line,
+        };
         let before = panics;
         for n in 1.. {
             assert!(n < 100, "{line} has no end of changes");
