@@ -65,6 +65,14 @@ pub struct Lease {
     pub renewed: bool,
 }
 
+/// What stays of an issue's record when it is checked out again.
+struct Earlier {
+    status: Status,
+    started: Instant,
+    completed: Option<Box<Instant>>,
+    title: Option<CompactString>,
+}
+
 impl Project {
     /// Checks an issue out.
     ///
@@ -99,7 +107,13 @@ impl Project {
                 return Err(Refusal::InUse { process: request.process.to_string(), attested });
             }
         }
-        let token = self.change(now, |project| project.grant(now, request, life, loser));
+        let before = issue.map(|issue| Earlier {
+            status: issue.status(),
+            started: issue.started,
+            completed: issue.completed.clone(),
+            title: issue.title.clone(),
+        });
+        let token = self.change(now, |project| project.grant(now, request, life, before, loser));
         Ok(Lease { token, renewed: false })
     }
 
@@ -148,6 +162,7 @@ impl Project {
         now: Now,
         request: &Checkout<'_>,
         life: Option<LifeId>,
+        before: Option<Earlier>,
         loser: Option<(LifeId, Orphaned)>,
     ) -> Token {
         let life = match life {
@@ -157,14 +172,10 @@ impl Project {
             }
             None => self.begin_life(now.at, request),
         };
-        let before = self.issues.get(&request.issue);
-        let from = before.map(|issue| issue.status());
-        let started = before.map_or(now.at, |issue| issue.started);
-        let completed = before.and_then(|issue| issue.completed.clone());
-        let title = match request.title {
-            Some(title) => Some(CompactString::new(title.as_str())),
-            None => before.and_then(|issue| issue.title.clone()),
-        };
+        let from = before.as_ref().map(|before| before.status);
+        let started = before.as_ref().map_or(now.at, |before| before.started);
+        let (completed, title) = before.map_or((None, None), |before| (before.completed, before.title));
+        let title = request.title.map(|title| CompactString::new(title.as_str())).or(title);
         if let Some((holder, orphaned)) = loser {
             self.head.totals.takeovers += 1;
             self.count_repair(now.at, started, orphaned);

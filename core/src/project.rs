@@ -4,7 +4,7 @@
 //! [`Head`]. They note what was there before, so that a panic in the middle of a command can be taken back, and
 //! they keep the indexes in step, so that no command can forget one. The commands are in files of their own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use crate::events::{Entry, Log};
 use crate::fault;
@@ -168,9 +168,9 @@ impl Project {
         for id in lives {
             self.enter_life(id);
         }
-        let issues: Vec<IssueNumber> = self.issues.keys().copied().collect();
-        for number in issues {
-            self.enter_issue(number);
+        let (issues, mut books) = self.issues_and_books();
+        for (number, issue) in issues {
+            books.enter_issue(*number, issue);
         }
         for entry in self.log.iter(0) {
             entry.names().for_each(|name| self.names.acquire(name));
@@ -179,19 +179,36 @@ impl Project {
         self.names.drop_unused();
     }
 
-    /// Stores, replaces or removes the record of an issue.
+    /// Stores, replaces or removes the record of an issue. It is searched for once: this is what most commands cost.
     pub(crate) fn set_issue(&mut self, number: IssueNumber, new: Option<Box<Issue>>) {
         fault::point();
-        self.leave_issue(number);
+        let (issues, mut books) = self.issues_and_books();
+        let entry = issues.entry(number);
+        if let btree_map::Entry::Occupied(old) = &entry {
+            books.leave_issue(number, old.get());
+        }
         fault::point();
-        let old = match new {
-            Some(issue) => self.issues.insert(number, issue),
-            None => self.issues.remove(&number),
+        if let Some(new) = &new {
+            books.enter_issue(number, new);
+        }
+        fault::point();
+        let old = match (entry, new) {
+            (btree_map::Entry::Occupied(mut place), Some(new)) => Some(place.insert(new)),
+            (btree_map::Entry::Occupied(place), None) => Some(place.remove()),
+            (btree_map::Entry::Vacant(place), Some(new)) => {
+                place.insert(new);
+                None
+            }
+            (btree_map::Entry::Vacant(_), None) => None,
         };
         self.note(Before::Issue(number, old));
         fault::point();
-        self.enter_issue(number);
-        fault::point();
+    }
+
+    /// The issues, and everything that is derived from them and from the lives.
+    fn issues_and_books(&mut self) -> (&mut BTreeMap<IssueNumber, Box<Issue>>, Books<'_>) {
+        let Self { issues, lives, names, index, head, .. } = self;
+        (issues, Books { names, index, lives, settings: &head.settings })
     }
 
     /// Stores, replaces or removes the record of a life.
@@ -292,42 +309,6 @@ impl Project {
         }
     }
 
-    fn enter_issue(&mut self, number: IssueNumber) {
-        let Some(issue) = self.issues.get(&number) else { return };
-        issue.names().for_each(|name| self.names.acquire(name));
-        self.index.count_issue(issue.status());
-        self.index.enter_texts(issue.text_bytes());
-        if issue.behind {
-            self.index.enter_unlabelled(issue.version, number);
-        }
-        match &issue.run {
-            Run::Ended(ended) => self.index.enter_finished(ended.end, number),
-            Run::Held(id) => {
-                if let Some(life) = self.lives.get(id) {
-                    self.index.enter_held(*id, number, &Place::of(life, &self.head.settings));
-                }
-            }
-        }
-    }
-
-    fn leave_issue(&mut self, number: IssueNumber) {
-        let Some(issue) = self.issues.get(&number) else { return };
-        issue.names().for_each(|name| self.names.release(name));
-        self.index.uncount_issue(issue.status());
-        self.index.leave_texts(issue.text_bytes());
-        if issue.behind {
-            self.index.leave_unlabelled(issue.version, number);
-        }
-        match &issue.run {
-            Run::Ended(ended) => self.index.leave_finished(ended.end),
-            Run::Held(id) => {
-                if let Some(life) = self.lives.get(id) {
-                    self.index.leave_held(*id, number, &Place::of(life, &self.head.settings));
-                }
-            }
-        }
-    }
-
     /// Changes the settings. Where deadlines follow from the change, all lives leave the indexes for it.
     pub(crate) fn set_settings(&mut self, settings: Settings) {
         fault::point();
@@ -418,5 +399,49 @@ impl Project {
     /// How many allocations freeing the project takes, roughly.
     pub fn free_effort(&self) -> usize {
         self.issues.len() + self.lives.len() + self.names.len() + self.log.len() / 256
+    }
+}
+
+/// What is derived from issues: names' uses, sizes and indexes.
+struct Books<'a> {
+    names: &'a mut Names,
+    index: &'a mut Index,
+    lives: &'a BTreeMap<LifeId, Life>,
+    settings: &'a Settings,
+}
+
+impl Books<'_> {
+    fn enter_issue(&mut self, number: IssueNumber, issue: &Issue) {
+        issue.names().for_each(|name| self.names.acquire(name));
+        self.index.count_issue(issue.status());
+        self.index.enter_texts(issue.text_bytes());
+        if issue.behind {
+            self.index.enter_unlabelled(issue.version, number);
+        }
+        match &issue.run {
+            Run::Ended(ended) => self.index.enter_finished(ended.end, number),
+            Run::Held(id) => {
+                if let Some(life) = self.lives.get(id) {
+                    self.index.enter_held(*id, number, &Place::of(life, self.settings));
+                }
+            }
+        }
+    }
+
+    fn leave_issue(&mut self, number: IssueNumber, issue: &Issue) {
+        issue.names().for_each(|name| self.names.release(name));
+        self.index.uncount_issue(issue.status());
+        self.index.leave_texts(issue.text_bytes());
+        if issue.behind {
+            self.index.leave_unlabelled(issue.version, number);
+        }
+        match &issue.run {
+            Run::Ended(ended) => self.index.leave_finished(ended.end),
+            Run::Held(id) => {
+                if let Some(life) = self.lives.get(id) {
+                    self.index.leave_held(*id, number, &Place::of(life, self.settings));
+                }
+            }
+        }
     }
 }
