@@ -41,6 +41,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.CHECKIN",
         name_c: c"POPPO.CHECKIN",
+        since: "0.1.0",
         event: c"poppo.checkin",
         summary: "Ends a lease, fenced by its token, and stores what came of it.",
         complexity: "O(log N) where N is the number of issues of the project",

@@ -19,6 +19,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.CHECKOUT",
         name_c: c"POPPO.CHECKOUT",
+        since: "0.1.0",
         event: c"poppo.checkout",
         summary: "Checks an issue out to a process and answers the fencing token.",
         complexity: "O(log N) where N is the number of issues of the project",

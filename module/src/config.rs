@@ -22,6 +22,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.CONFIG",
         name_c: c"POPPO.CONFIG",
+        since: "0.1.0",
         event: c"poppo.config",
         summary: "Shows or changes the project's own settings.",
         complexity: "O(1) for GET, O(P) for SET where P is the number of processes",

@@ -8,6 +8,8 @@ pub(crate) struct Doc {
     pub(crate) name: &'static str,
     /// The same, as the server wants it.
     pub(crate) name_c: &'static CStr,
+    /// The version of Poppo that brought it.
+    pub(crate) since: &'static str,
     /// The keyspace event of a change.
     pub(crate) event: &'static CStr,
     pub(crate) summary: &'static str,

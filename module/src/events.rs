@@ -28,6 +28,7 @@ impl Follow for Command {
     const DOC: Doc = Doc {
         name: "POPPO.EVENTS",
         name_c: c"POPPO.EVENTS",
+        since: "0.2.0",
         event: c"poppo.events",
         summary: "Reads the project's log from an event on, or waits for the next one.",
         complexity: "O(n) of the events answered, plus O(K / 256) where K is how many are kept",

@@ -18,6 +18,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.EVICT",
         name_c: c"POPPO.EVICT",
+        since: "0.1.0",
         event: c"poppo.evict",
         summary: "Ends a lease by hand, whoever holds it, and answers the issue's new status.",
         complexity: "O(log N) where N is the number of issues of the project",

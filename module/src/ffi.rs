@@ -752,7 +752,7 @@ fn describe(ctx: &Context, doc: &Doc) -> Result<(), String> {
         version: &raw const version,
         summary: described.text(doc.summary),
         complexity: described.text(doc.complexity),
-        since: described.text(env!("CARGO_PKG_VERSION")),
+        since: described.text(doc.since),
         history: ptr::null_mut(),
         tips: ptr::null(),
         arity: doc.arity,

@@ -16,6 +16,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.FORGET",
         name_c: c"POPPO.FORGET",
+        since: "0.1.0",
         event: c"poppo.forget",
         summary: "Removes every trace of an issue that nobody holds.",
         complexity: "O(log N) where N is the number of issues of the project",

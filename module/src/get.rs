@@ -16,6 +16,7 @@ impl Read for Command {
     const DOC: Doc = Doc {
         name: "POPPO.GET",
         name_c: c"POPPO.GET",
+        since: "0.1.0",
         event: c"poppo.get",
         summary: "Shows the whole record of an issue.",
         complexity: "O(log N) where N is the number of issues of the project",

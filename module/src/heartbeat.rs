@@ -24,6 +24,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.HEARTBEAT",
         name_c: c"POPPO.HEARTBEAT",
+        since: "0.1.0",
         event: c"poppo.heartbeat",
         summary: "Renews all leases of a process and answers what it holds.",
         complexity: "O(log P) where P is the number of processes; without BRIEF plus the number of issues held",

@@ -22,6 +22,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.LABELLED",
         name_c: c"POPPO.LABELLED",
+        since: "0.2.0",
         event: c"poppo.labelled",
         summary: "Confirms that an issue's labels show a version of its status.",
         complexity: "O(log N) where N is the number of issues of the project",

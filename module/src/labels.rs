@@ -24,6 +24,7 @@ impl Follow for Command {
     const DOC: Doc = Doc {
         name: "POPPO.LABELS",
         name_c: c"POPPO.LABELS",
+        since: "0.2.0",
         event: c"poppo.labels",
         summary: "Lists the issues whose status changed since their labels were last confirmed, or waits for one.",
         complexity: "O(n log N) of the n answers where N is the number of issues of the project",

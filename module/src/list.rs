@@ -31,6 +31,7 @@ impl Read for Command {
     const DOC: Doc = Doc {
         name: "POPPO.LIST",
         name_c: c"POPPO.LIST",
+        since: "0.1.0",
         event: c"poppo.list",
         summary: "Lists issues or processes, a piece at a time.",
         complexity: "O(log N) where N is the number of rows, plus the number looked at: at most ten times COUNT",

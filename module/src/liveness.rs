@@ -18,6 +18,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.LIVENESS",
         name_c: c"POPPO.LIVENESS",
+        since: "0.1.0",
         event: c"poppo.liveness",
         summary: "Takes a host agent's word on a process and answers how many of its issues are orphans.",
         complexity: "O(log P) where P is the number of processes",

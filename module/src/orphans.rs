@@ -24,6 +24,7 @@ impl Read for Command {
     const DOC: Doc = Doc {
         name: "POPPO.ORPHANS",
         name_c: c"POPPO.ORPHANS",
+        since: "0.1.0",
         event: c"poppo.orphans",
         summary: "Lists the leases whose holders are silent, dead or replaced.",
         complexity: "O(log P) where P is the number of processes, plus the number of answers",

@@ -107,6 +107,7 @@ pub(crate) fn rewrite(value: &Value, emit: impl Fn(&CStr, &[u8])) {
 pub(crate) const LOAD_DOC: Doc = Doc {
     name: "POPPO.LOAD",
     name_c: c"POPPO.LOAD",
+    since: "0.1.0",
     event: c"poppo.load",
     summary: "Loads a piece of a project from an AOF. Internal.",
     complexity: "O(n) of the piece's records",

@@ -20,6 +20,7 @@ impl Write for Command {
     const DOC: Doc = Doc {
         name: "POPPO.REPAIR",
         name_c: c"POPPO.REPAIR",
+        since: "0.1.0",
         event: c"poppo.repair",
         summary: "Ends an orphan's lease, fenced by its token, and answers the issue's new status.",
         complexity: "O(log N) where N is the number of issues of the project",

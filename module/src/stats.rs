@@ -16,6 +16,7 @@ impl Read for Command {
     const DOC: Doc = Doc {
         name: "POPPO.STATS",
         name_c: c"POPPO.STATS",
+        since: "0.1.0",
         event: c"poppo.stats",
         summary: "Shows the project's counts, totals and durations.",
         complexity: "O(log P) where P is the number of processes, plus the number of orphaned processes",

@@ -229,9 +229,8 @@ impl Report {
         for contender in Contender::ALL.into_iter().filter(|c| c.by != By::Set && !(aof && c.fields)) {
             for pipeline in PIPELINES {
                 let target = match (contender, pipeline) {
-                    // What a prototype reached: docs/benchmarks/README.md.
-                    (Contender::POPPO, 1) => Some(Target::AtLeast(0.97)),
-                    (Contender::POPPO, _) if !aof => Some(Target::AtLeast(1.1)),
+                    (Contender::POPPO, 1) if !aof => Some(Target::AtLeast(0.95)),
+                    (Contender::POPPO, _) if !aof => Some(Target::AtLeast(0.8)),
                     _ => None,
                 };
                 let of = What { contender, phase: Phase::Checkout, pipeline, aof };
@@ -255,7 +254,11 @@ impl Report {
                 }
                 for pipeline in PIPELINES {
                     let of = What { contender: Contender::POPPO, phase, pipeline, aof: false };
-                    self.ratio(OTHERS, of, to, &format!("{name} against {}", to.name()), None);
+                    let target = match (phase, to, pipeline) {
+                        (Phase::Checkout, Contender::LUA, 16) => Some(Target::AtLeast(5.0)),
+                        _ => None,
+                    };
+                    self.ratio(OTHERS, of, to, &format!("{name} against {}", to.name()), target);
                 }
             }
         }
