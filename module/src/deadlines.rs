@@ -70,7 +70,9 @@ fn until_next(project: &Project, now: Now) -> Option<Duration> {
 
 /// Arms a timer, unless one fires by then anyway.
 fn arm_within(ctx: &Context, name: &RedisString, announcer: &mut Announcer, now: Instant, wait: Duration) {
-    let wait = wait.clamp(PAUSE, LONGEST);
+    // A firing looks at all that was announced, some tenth of a microsecond each: nine tenths of the time stay for others.
+    let pause = PAUSE.max(Duration::from_micros(announcer.announced.len() as u64));
+    let wait = wait.clamp(pause.min(LONGEST), LONGEST);
     let at = now.plus(poppo_core::Millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
     if let Some(armed) = announcer.armed {
         // One that should have fired long ago never will: its key is in another database since SWAPDB.

@@ -649,6 +649,24 @@ fn timers_of_projects_that_are_gone_give_their_memory_back() {
 }
 
 #[test]
+fn a_deadline_that_moves_again_and_again_costs_no_memory() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CHECKOUT p 1 w1");
+    let memory = |connection: &mut Connection| connection.info("memory", "used_memory").parse::<u64>().unwrap();
+    // Each is due earlier than the one before, so that each timer gives way to another one.
+    let beats = |from: usize| -> Vec<_> {
+        (0..20_000).map(|n| split(&format!("POPPO.HEARTBEAT p w1 BRIEF TTL {}", from - n * 50))).collect()
+    };
+    connection.pipeline(&beats(3_500_000));
+    connection.ok("POPPO.HEARTBEAT p w1 BRIEF");
+    let before = memory(&mut connection);
+    connection.pipeline(&beats(2_400_000));
+    wait_until("the memory is what it was", || memory(&mut connection) < before + 256 * 1024);
+    assert_eq!(connection.ok("POPPO.STATS p").count("heartbeats"), 40_001);
+}
+
+#[test]
 fn a_module_with_timers_cannot_be_unloaded_under_them() {
     let server = Server::start();
     let mut connection = server.connect();
