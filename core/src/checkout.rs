@@ -5,6 +5,7 @@ use compact_str::CompactString;
 use crate::events::Entry;
 use crate::issue::{Issue, Run};
 use crate::life::{Due, Life, LifeId, Orphaned, Standing};
+use crate::names::NameId;
 use crate::project::{Measure, Project};
 use crate::refusal::Refusal;
 use crate::settings::Setting;
@@ -165,11 +166,8 @@ impl Project {
         before: Option<Earlier>,
         loser: Option<(LifeId, Orphaned)>,
     ) -> Token {
-        let life = match life {
-            Some(id) => {
-                self.enter_current_life(now.at, id, request);
-                id
-            }
+        let (life, process) = match life.and_then(|id| Some((id, self.enter_current_life(now.at, id, request)?))) {
+            Some(there) => there,
             None => self.begin_life(now.at, request),
         };
         let from = before.as_ref().map(|before| before.status);
@@ -199,7 +197,7 @@ impl Project {
             issue: request.issue,
             token,
             at: now.at,
-            process: self.names.intern(request.process.as_str()),
+            process,
             kind: issue.kind,
             what: if loser.is_some() { EventKind::Takeover } else { EventKind::Checkout },
             status: Some(Status::Processing),
@@ -239,8 +237,10 @@ impl Project {
         }
     }
 
-    fn enter_current_life(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) {
-        let Some(mut life) = self.lives.get(&id).cloned() else { return };
+    /// The life asked for something: a beat, and perhaps news about itself. Answers its process.
+    fn enter_current_life(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) -> Option<NameId> {
+        let mut life = self.lives.get(&id)?.clone();
+        let process = life.process;
         life.beat(at);
         let before = (life.pid, life.host);
         life.pid = request.pid.or(life.pid);
@@ -252,10 +252,11 @@ impl Project {
         life.tmux = request.tmux.map(|tmux| CompactString::new(tmux.as_str())).or(life.tmux);
         life.ttl = request.ttl.unwrap_or(life.ttl);
         self.set_life(id, Some(life));
+        Some(process)
     }
 
     /// A new life takes the name; an older one that has it is over.
-    fn begin_life(&mut self, at: Instant, request: &Checkout<'_>) -> LifeId {
+    fn begin_life(&mut self, at: Instant, request: &Checkout<'_>) -> (LifeId, NameId) {
         if let Some((older, record)) = self.current_life(request.process) {
             let (replaced, mut record) = (self.replaced(at, record), record.clone());
             let Orphaned { reason, since } = replaced;
@@ -265,8 +266,9 @@ impl Project {
         }
         let id = self.head.next_life;
         self.head.next_life = LifeId(id.0 + 1);
+        let process = self.names.intern(request.process.as_str());
         let life = Life {
-            process: self.names.intern(request.process.as_str()),
+            process,
             incarnation: request.incarnation.map(|incarnation| CompactString::new(incarnation.as_str())),
             pid: request.pid,
             host: request.host.map(|host| self.names.intern(host.as_str())),
@@ -277,6 +279,6 @@ impl Project {
             standing: Standing::Current { attested: None },
         };
         self.set_life(id, Some(life));
-        id
+        (id, process)
     }
 }

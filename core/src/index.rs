@@ -91,6 +91,11 @@ impl Deadlines {
 
     /// The first deadline that has not passed.
     pub(crate) fn after(&self, now: Instant) -> Option<Instant> {
+        // Where nobody is silent for too long it is the first of all, which need not be searched for.
+        match self.silence.first() {
+            Some((since, _)) if *since <= now => {}
+            first => return first.map(|(since, _)| *since),
+        }
         let behind = (Bound::Excluded((now, LifeId(u64::MAX))), Bound::Unbounded);
         self.silence.range(behind).next().map(|(since, _)| *since)
     }
@@ -176,24 +181,26 @@ impl Index {
     }
 
     /// A life holds an issue; its first one makes it due instead of idle.
-    pub(crate) fn enter_held(&mut self, id: LifeId, number: IssueNumber, place: &Place) {
+    pub(crate) fn enter_held(&mut self, id: LifeId, number: IssueNumber, place: impl FnOnce() -> Option<Place>) {
         let held = self.held.entry(id).or_default();
         let first = held.is_empty();
         held.insert(number);
-        if first {
+        if first && let Some(place) = place() {
             self.idle.remove(&(place.last_sign, id));
-            self.enter_due(id, place);
+            self.enter_due(id, &place);
         }
     }
 
     /// A life no longer holds an issue; its last one makes it idle.
-    pub(crate) fn leave_held(&mut self, id: LifeId, number: IssueNumber, place: &Place) {
+    pub(crate) fn leave_held(&mut self, id: LifeId, number: IssueNumber, place: impl FnOnce() -> Option<Place>) {
         let Some(held) = self.held.get_mut(&id) else { return };
         held.remove(&number);
         if held.is_empty() {
             self.held.remove(&id);
-            self.leave_due(id, place);
-            self.idle.insert((place.last_sign, id));
+            if let Some(place) = place() {
+                self.leave_due(id, &place);
+                self.idle.insert((place.last_sign, id));
+            }
         }
     }
 

@@ -421,9 +421,8 @@ impl Books<'_> {
         match &issue.run {
             Run::Ended(ended) => self.index.enter_finished(ended.end, number),
             Run::Held(id) => {
-                if let Some(life) = self.lives.get(id) {
-                    self.index.enter_held(*id, number, &Place::of(life, self.settings));
-                }
+                let place = || Some(Place::of(self.lives.get(id)?, self.settings));
+                self.index.enter_held(*id, number, place);
             }
         }
     }
@@ -438,9 +437,8 @@ impl Books<'_> {
         match &issue.run {
             Run::Ended(ended) => self.index.leave_finished(ended.end),
             Run::Held(id) => {
-                if let Some(life) = self.lives.get(id) {
-                    self.index.leave_held(*id, number, &Place::of(life, self.settings));
-                }
+                let place = || Some(Place::of(self.lives.get(id)?, self.settings));
+                self.index.leave_held(*id, number, place);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! From a command's words to the core's types. Every refusal here names the argument and what is allowed.
 
 use poppo_core::{Instant, Invalid, MAX_INTEGER, Millis, Name, integer};
-use redis_module::RedisString;
+
+use crate::ffi::Word;
 
 /// All words of a command together, in bytes.
 const MAX_COMMAND: usize = 1024 * 1024;
@@ -13,7 +14,7 @@ pub(crate) struct Bad(pub(crate) String);
 /// The words of a command, read from left to right.
 pub(crate) struct Args<'a> {
     command: &'static str,
-    words: &'a [RedisString],
+    words: &'a [Word<'a>],
     resolved: Option<Instant>,
     /// How many more words come before `AT` and its value, where they are there.
     before_at: usize,
@@ -31,7 +32,7 @@ pub(crate) struct Options {
 impl<'a> Args<'a> {
     /// The words behind the command's name and key. `positional` is how many of them come before the options: there
     /// the resolved form has its `AT`.
-    pub(crate) fn new(command: &'static str, words: &'a [RedisString], positional: usize) -> Result<Self, Bad> {
+    pub(crate) fn new(command: &'static str, words: &'a [Word<'a>], positional: usize) -> Result<Self, Bad> {
         let words = words.get(2..).unwrap_or_default();
         let resolved = resolved(words, positional)?;
         let before_at = if resolved.is_some() { positional } else { usize::MAX };
@@ -66,7 +67,7 @@ impl<'a> Args<'a> {
 
     /// All that is left.
     pub(crate) fn rest(&mut self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        std::mem::take(&mut self.words).iter().map(RedisString::as_slice)
+        std::mem::take(&mut self.words).iter().map(|word| word.as_slice())
     }
 
     /// The next option's name, as it stands in `known`; none at the end.
@@ -108,7 +109,7 @@ impl<'a> Args<'a> {
     }
 }
 
-fn resolved(words: &[RedisString], positional: usize) -> Result<Option<Instant>, Bad> {
+fn resolved(words: &[Word<'_>], positional: usize) -> Result<Option<Instant>, Bad> {
     let is_resolved = words.get(positional).is_some_and(|word| word.as_slice().eq_ignore_ascii_case(b"AT"));
     if !is_resolved {
         let bytes: usize = words.iter().map(|word| word.as_slice().len()).sum();

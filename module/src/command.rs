@@ -3,14 +3,16 @@
 //! A command is a type with [`Write`] or [`Read`]; its file says how its words become the core's request and how the
 //! core's answer becomes a reply. Everything that could go wrong in the same way everywhere is here, once.
 
+use std::marker::PhantomData;
+
 use poppo_core::{Effect, Millis, Now, Project, Refusal};
-use redis_module::{Context, RedisResult, RedisString, RedisValue};
+use redis_module::{Context, RedisResult, RedisValue};
 
 use crate::args::{Args, Bad};
 use crate::deadlines;
 use crate::docs::Doc;
 use crate::failure::Failure;
-use crate::ffi::{self, Key};
+use crate::ffi::{self, Entry, Key, Word};
 use crate::guard::guard;
 use crate::publish::Channel;
 use crate::reply::Reply;
@@ -77,10 +79,32 @@ pub(crate) trait Follow {
     fn answer<'p>(project: &'p Project, request: &Self::Request<'_>) -> Vec<Reply<'p>>;
 }
 
-/// The entry of a writing command.
-pub(crate) fn write<W: Write>(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
+/// The entries of commands, for the table in `lib.rs`.
+pub(crate) struct Writing<W>(PhantomData<W>);
+pub(crate) struct Reading<R>(PhantomData<R>);
+pub(crate) struct Following<F>(PhantomData<F>);
+
+impl<W: Write> Entry for Writing<W> {
+    fn run(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
+        write::<W>(ctx, words)
+    }
+}
+
+impl<R: Read> Entry for Reading<R> {
+    fn run(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
+        read::<R>(ctx, words)
+    }
+}
+
+impl<F: Follow> Entry for Following<F> {
+    fn run(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
+        follow::<F>(ctx, words)
+    }
+}
+
+fn write<W: Write>(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
     answer(ctx, || {
-        decide::<W>(ctx, &words).inspect_err(|failure| {
+        decide::<W>(ctx, words).inspect_err(|failure| {
             // What a primary sent or logged was possible there.
             if ffi::is_replay(ctx) {
                 server::log_failed_apply(ctx, W::DOC.name, failure);
@@ -90,7 +114,7 @@ pub(crate) fn write<W: Write>(ctx: &Context, words: Vec<RedisString>) -> RedisRe
 }
 
 /// Finds out when, and by whose judgement, the command happens.
-fn decide<W: Write>(ctx: &Context, words: &[RedisString]) -> Result<Reply<'static>, Failure> {
+fn decide<W: Write>(ctx: &Context, words: &[Word<'_>]) -> Result<Reply<'static>, Failure> {
     let mut args = Args::new(W::DOC.name, words, W::POSITIONAL)?;
     let now = match args.resolved() {
         None => server::now(),
@@ -103,7 +127,7 @@ fn decide<W: Write>(ctx: &Context, words: &[RedisString]) -> Result<Reply<'stati
 
 fn apply<W: Write>(
     ctx: &Context,
-    words: &[RedisString],
+    words: &[Word<'_>],
     now: Now,
     request: &W::Request<'_>,
 ) -> Result<Reply<'static>, Failure> {
@@ -132,7 +156,7 @@ fn apply<W: Write>(
 }
 
 /// Tells whoever waits or listens what a change did.
-fn tell(ctx: &Context, name: &RedisString, value: &mut Value, now: Now, before: u64) {
+fn tell(ctx: &Context, name: Word<'_>, value: &mut Value, now: Now, before: u64) {
     if value.project().last_event() > before {
         ffi::signal_key_ready(ctx, name);
         // What came resolved was published by the primary.
@@ -164,7 +188,7 @@ fn change<T>(
 }
 
 /// Sends the command on, resolved: as it came, with the clock that it was decided by.
-fn replicate<W: Write>(ctx: &Context, words: &[RedisString], now: Now) {
+fn replicate<W: Write>(ctx: &Context, words: &[Word<'_>], now: Now) {
     if now.is_replay() {
         // What came resolved goes on to sub-replicas and the replica's own AOF as it is.
         ctx.replicate_verbatim();
@@ -174,12 +198,11 @@ fn replicate<W: Write>(ctx: &Context, words: &[RedisString], now: Now) {
     ffi::replicate_at(ctx, W::DOC.name_c, before.get(1..).unwrap_or_default(), now.at, options);
 }
 
-/// The entry of a reading command.
-pub(crate) fn read<R: Read>(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
+fn read<R: Read>(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
     answer(ctx, || {
-        let mut args = Args::new(R::DOC.name, &words, usize::MAX)?;
+        let mut args = Args::new(R::DOC.name, words, usize::MAX)?;
         let request = R::parse(&mut args)?;
-        let mut key = Key::open(ctx, key_name(&words)?)?;
+        let mut key = Key::open(ctx, key_name(words)?)?;
         let now = server::now();
         let reply = match key.value() {
             Some(value) => R::answer(value.project(), now, &request),
@@ -191,12 +214,11 @@ pub(crate) fn read<R: Read>(ctx: &Context, words: Vec<RedisString>) -> RedisResu
     })
 }
 
-/// The entry of a following command.
-pub(crate) fn follow<F: Follow>(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
-    answer(ctx, || match look::<F>(ctx, &words)? {
+fn follow<F: Follow>(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
+    answer(ctx, || match look::<F>(ctx, words)? {
         Looked::Answered => Ok(Reply::Sent),
         Looked::Nothing(Some(block)) if ffi::may_block(ctx) => {
-            ffi::block_on_key::<F>(ctx, key_name(&words)?, block);
+            ffi::block_on_key::<F>(ctx, key_name(words)?, block);
             Ok(Reply::Sent)
         }
         Looked::Nothing(_) => Ok(Reply::Array(Vec::new())),
@@ -204,7 +226,7 @@ pub(crate) fn follow<F: Follow>(ctx: &Context, words: Vec<RedisString>) -> Redis
 }
 
 /// The key that a blocked client waits for has changed. Answers whether the client was served.
-pub(crate) fn look_again<F: Follow>(ctx: &Context, words: &[RedisString]) -> bool {
+pub(crate) fn look_again<F: Follow>(ctx: &Context, words: &[Word<'_>]) -> bool {
     let mut served = true;
     let answered = answer(ctx, || {
         served = matches!(look::<F>(ctx, words)?, Looked::Answered);
@@ -224,7 +246,7 @@ enum Looked {
     Nothing(Option<Millis>),
 }
 
-fn look<F: Follow>(ctx: &Context, words: &[RedisString]) -> Result<Looked, Failure> {
+fn look<F: Follow>(ctx: &Context, words: &[Word<'_>]) -> Result<Looked, Failure> {
     let mut args = Args::new(F::DOC.name, words, usize::MAX)?;
     let request = F::parse(&mut args)?;
     let mut key = Key::open(ctx, key_name(words)?)?;
@@ -250,6 +272,6 @@ pub(crate) fn answer(ctx: &Context, body: impl FnOnce() -> Result<Reply<'static>
     }
 }
 
-pub(crate) fn key_name(words: &[RedisString]) -> Result<&RedisString, Bad> {
-    words.get(1).ok_or_else(|| Bad("project is missing".into()))
+pub(crate) fn key_name<'a>(words: &[Word<'a>]) -> Result<Word<'a>, Bad> {
+    words.get(1).copied().ok_or_else(|| Bad("project is missing".into()))
 }

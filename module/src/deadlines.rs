@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use poppo_core::{Instant, IssueNumber, Now, Project};
-use redis_module::{Context, RedisString};
+use redis_module::Context;
 
-use crate::ffi::{self, Key, TimerId};
+use crate::ffi::{self, Key, TimerId, Word};
 use crate::publish::Channel;
 use crate::server;
 use crate::value::Value;
@@ -54,7 +54,7 @@ enum Progress {
 
 /// Sees to it that a timer fires when the project's next lease becomes an orphan. Called after each change, and whenever a
 /// project comes to be at a key.
-pub(crate) fn arm(ctx: &Context, name: &RedisString, value: &mut Value, now: Now) {
+pub(crate) fn arm(ctx: &Context, name: Word<'_>, value: &mut Value, now: Now) {
     let certain = value.project().certain_news();
     let news = certain != value.announcer.certain;
     value.announcer.certain = certain;
@@ -69,7 +69,7 @@ fn until_next(project: &Project, now: Now) -> Option<Duration> {
 }
 
 /// Arms a timer, unless one fires by then anyway.
-fn arm_within(ctx: &Context, name: &RedisString, announcer: &mut Announcer, now: Instant, wait: Duration) {
+fn arm_within(ctx: &Context, name: Word<'_>, announcer: &mut Announcer, now: Instant, wait: Duration) {
     // A firing looks at all that was announced, some tenth of a microsecond each: nine tenths of the time stay for others.
     let pause = PAUSE.max(Duration::from_micros(announcer.announced.len() as u64));
     let wait = wait.clamp(pause.min(LONGEST), LONGEST);
@@ -86,7 +86,7 @@ fn arm_within(ctx: &Context, name: &RedisString, announcer: &mut Announcer, now:
 }
 
 /// A project came to be at this key by other means than our commands: a timer that it had knows another key.
-pub(crate) fn settle(ctx: &Context, name: &RedisString, value: &mut Value) {
+pub(crate) fn settle(ctx: &Context, name: Word<'_>, value: &mut Value) {
     if let Some(armed) = value.announcer.armed.take() {
         ffi::stop_timer(ctx, armed.timer);
     }
@@ -96,7 +96,7 @@ pub(crate) fn settle(ctx: &Context, name: &RedisString, value: &mut Value) {
 }
 
 /// A timer fired for the project at this key.
-pub(crate) fn fire(ctx: &Context, name: &RedisString, timer: TimerId) {
+pub(crate) fn fire(ctx: &Context, name: Word<'_>, timer: TimerId) {
     let Ok(mut key) = Key::open(ctx, name) else { return };
     let Some(value) = key.value() else { return };
     if value.announcer.armed.is_none_or(|armed| armed.timer != timer) {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use poppo_core::{Instant, Millis};
 use redis_module::key::verify_type;
 use redis_module::native_types::RedisType;
-use redis_module::{Context, ContextFlags, RedisString, raw};
+use redis_module::{Context, ContextFlags, RedisResult, RedisString, raw};
 
 use crate::command::{Follow, look_again};
 use crate::deadlines;
@@ -65,16 +65,82 @@ pub(crate) enum Closed {
     Unreadable,
 }
 
+/// A word of a running command, or a string that lives through a call. Copying it copies a pointer: the crate's type
+/// counts references, twice for each word of each command.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct Word<'a> {
+    raw: *mut raw::RedisModuleString,
+    lives: PhantomData<&'a RedisString>,
+}
+
+impl<'a> Word<'a> {
+    /// Its bytes.
+    pub(crate) fn as_slice(self) -> &'a [u8] {
+        RedisString::string_as_slice(self.raw)
+    }
+}
+
+impl<'a> From<&'a RedisString> for Word<'a> {
+    fn from(string: &'a RedisString) -> Self {
+        Self { raw: string.inner, lives: PhantomData }
+    }
+}
+
+/// Lends the words of a command.
+///
+/// # Safety
+/// `argv` must point to `argc` strings that live as long as the lifetime asked for, or be null.
+unsafe fn words<'a>(argv: *mut *mut raw::RedisModuleString, argc: c_int) -> &'a [Word<'a>] {
+    let count = usize::try_from(argc).unwrap_or(0);
+    if argv.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise, and a word is nothing but such a pointer.
+    unsafe { std::slice::from_raw_parts(argv.cast::<Word<'a>>(), count) }
+}
+
+/// What runs a command. It sends its answer itself, or has an error sent.
+pub(crate) trait Entry {
+    /// Runs it.
+    fn run(ctx: &Context, words: &[Word<'_>]) -> RedisResult;
+}
+
+/// A command for the server: what describes it, its flags, and what runs it.
+pub(crate) struct Command {
+    doc: &'static Doc,
+    flags: &'static CStr,
+    entry: raw::RedisModuleCmdFunc,
+}
+
+impl Command {
+    pub(crate) const fn new<E: Entry>(doc: &'static Doc, flags: &'static CStr) -> Self {
+        Self { doc, flags, entry: Some(enter::<E>) }
+    }
+}
+
+/// Nothing here can panic but the entry, which is guarded.
+unsafe extern "C" fn enter<E: Entry>(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    let ctx = Context::new(ctx);
+    // SAFETY: the server passes the command's words, which live until it has been answered.
+    let words = unsafe { words(argv, argc) };
+    ctx.reply(E::run(&ctx, words)) as c_int
+}
+
 /// A key of the command under way.
 pub(crate) struct Key<'a> {
-    name: &'a RedisString,
+    name: Word<'a>,
     value: *mut Value,
     ctx: *mut raw::RedisModuleCtx,
 }
 
 impl<'a> Key<'a> {
     /// Opens the key of a command.
-    pub(crate) fn open(ctx: &Context, name: &'a RedisString) -> Result<Self, Closed> {
+    pub(crate) fn open(ctx: &Context, name: Word<'a>) -> Result<Self, Closed> {
         let mut key = Self::open_unread(ctx, name)?;
         if key.value().is_none_or(|value| value.is_readable()) { Ok(key) } else { Err(Closed::Unreadable) }
     }
@@ -83,12 +149,12 @@ impl<'a> Key<'a> {
     ///
     /// It is opened for looking, whatever the command does later: closing one that was opened for writing would tell WATCH
     /// and client caches of a change even where the command was refused. [`Key::announce`] tells them instead.
-    pub(crate) fn open_unread(ctx: &Context, name: &'a RedisString) -> Result<Self, Closed> {
+    pub(crate) fn open_unread(ctx: &Context, name: Word<'a>) -> Result<Self, Closed> {
         // SAFETY: fact 3: reading the table.
         let Some(get_value) = (unsafe { raw::RedisModule_ModuleTypeGetValue }) else { return Err(Closed::WrongType) };
         // Not through the crate's type for keys: it lends values as shared references, and its `to_raw_parts` closes the
         // key that it hands out.
-        let key = raw::open_key(ctx.ctx, name.inner, raw::KeyMode::READ);
+        let key = raw::open_key(ctx.ctx, name.raw, raw::KeyMode::READ);
         let value = verify_type(key, &PROJECT_TYPE).map(|_| {
             // SAFETY: the key is open, or null for one that does not exist, which has a null value.
             unsafe { get_value(key) }.cast::<Value>()
@@ -108,9 +174,18 @@ impl<'a> Key<'a> {
 
     /// Creates the key, which must not exist.
     pub(crate) fn create(&mut self, ctx: &Context, value: Value) -> Result<(), Closed> {
-        let key = ctx.open_key_writable(self.name);
-        key.set_value(&PROJECT_TYPE, value).map_err(|_| Closed::WrongType)?;
-        drop(key);
+        // SAFETY: fact 3: reading the table.
+        let set_value = unsafe { raw::RedisModule_ModuleTypeSetValue }.ok_or(Closed::WrongType)?;
+        let value = into_pointer(value);
+        let key = raw::open_key(ctx.ctx, self.name.raw, raw::KeyMode::WRITE);
+        // SAFETY: the key is open for writing, and the pointer is of our type; from here on the key owns it.
+        let set = unsafe { set_value(key, *PROJECT_TYPE.raw_type.borrow(), value) };
+        raw::close_key(key);
+        if set != raw::Status::Ok as c_int {
+            // SAFETY: the key did not take it, so the box is still ours.
+            drop(unsafe { Box::from_raw(value.cast::<Value>()) });
+            return Err(Closed::WrongType);
+        }
         *self = Self::open_unread(ctx, self.name)?;
         Ok(())
     }
@@ -122,11 +197,11 @@ impl<'a> Key<'a> {
             unsafe { (raw::RedisModule_SignalModifiedKey, raw::RedisModule_NotifyKeyspaceEvent) };
         if let Some(signal) = signal {
             // SAFETY: the context is the running command's, and the name is an argument that it owns.
-            unsafe { signal(self.ctx, self.name.inner) };
+            unsafe { signal(self.ctx, self.name.raw) };
         }
         if let Some(notify) = notify {
             // SAFETY: as above; the event is a C string.
-            unsafe { notify(ctx.ctx, raw::REDISMODULE_NOTIFY_MODULE, event.as_ptr(), self.name.inner) };
+            unsafe { notify(ctx.ctx, raw::REDISMODULE_NOTIFY_MODULE, event.as_ptr(), self.name.raw) };
         }
     }
 }
@@ -137,19 +212,11 @@ pub(crate) fn is_replay(ctx: &Context) -> bool {
 }
 
 /// Replicates the running command with `AT` and a time between its positional arguments and its options.
-pub(crate) fn replicate_at(
-    ctx: &Context,
-    command: &CStr,
-    positional: &[RedisString],
-    at: Instant,
-    options: &[RedisString],
-) {
+pub(crate) fn replicate_at(ctx: &Context, command: &CStr, positional: &[Word<'_>], at: Instant, options: &[Word<'_>]) {
     // SAFETY: fact 3: reading the table.
     let Some(replicate) = (unsafe { raw::RedisModule_Replicate }) else { return };
-    let words: Vec<_> = positional.iter().chain(options).map(|word| word.inner).collect();
-    let (positional, options) = words.split_at(positional.len());
     // SAFETY: the format says what follows: strings with their number, a C string, an integer, strings with their number.
-    // All of them live through the call, which takes references of its own to what it keeps.
+    // A word is nothing but a pointer to such a string. All of them live through the call, which takes references of its own to what it keeps.
     unsafe {
         replicate(
             ctx.ctx,
@@ -171,10 +238,10 @@ pub(crate) fn may_block(ctx: &Context) -> bool {
 }
 
 /// Makes the client wait until [`signal_key_ready`] brings an answer, or the time is over, which is answered with null.
-pub(crate) fn block_on_key<F: Follow>(ctx: &Context, name: &RedisString, block: Millis) {
+pub(crate) fn block_on_key<F: Follow>(ctx: &Context, name: Word<'_>, block: Millis) {
     // SAFETY: fact 3: reading the table.
     let Some(block_client) = (unsafe { raw::RedisModule_BlockClientOnKeys }) else { return };
-    let mut keys = [name.inner];
+    let mut keys = [name.raw];
     // SAFETY: the context is the running command's. The server copies the one key, and keeps no pointer of ours: there is
     // no private data. Nothing may be held of the blocked client either, which the server frees by itself.
     unsafe {
@@ -192,12 +259,13 @@ pub(crate) fn block_on_key<F: Follow>(ctx: &Context, name: &RedisString, block: 
 }
 
 /// The key of a blocked client was signalled. Asking for the command's words again is what makes private data needless.
-extern "C" fn serve_blocked<F: Follow>(
+unsafe extern "C" fn serve_blocked<F: Follow>(
     ctx: *mut raw::RedisModuleCtx,
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
 ) -> c_int {
-    let served = guard(|| look_again::<F>(&Context::new(ctx), &redis_module::decode_args(ctx, argv, argc)));
+    // SAFETY: the server passes the blocked command's words, which live until it has been answered.
+    let served = guard(|| look_again::<F>(&Context::new(ctx), unsafe { words(argv, argc) }));
     // After a panic the client is not served, and waits on.
     let status = if served.unwrap_or(false) { raw::Status::Ok } else { raw::Status::Err };
     status as c_int
@@ -212,11 +280,11 @@ extern "C" fn time_out_blocked(
 }
 
 /// Lets the clients that wait for this key look again.
-pub(crate) fn signal_key_ready(ctx: &Context, name: &RedisString) {
+pub(crate) fn signal_key_ready(ctx: &Context, name: Word<'_>) {
     // SAFETY: fact 3: reading the table.
     if let Some(signal) = unsafe { raw::RedisModule_SignalKeyAsReady } {
         // SAFETY: the context is the running command's, and the name is an argument that it owns.
-        unsafe { signal(ctx.ctx, name.inner) };
+        unsafe { signal(ctx.ctx, name.raw) };
     }
 }
 
@@ -265,7 +333,7 @@ struct Timer {
 }
 
 /// Starts a timer for a key of the context's database. It fires once, with [`deadlines::fire`].
-pub(crate) fn start_timer(ctx: &Context, wait: Duration, name: &RedisString) -> Option<TimerId> {
+pub(crate) fn start_timer(ctx: &Context, wait: Duration, name: Word<'_>) -> Option<TimerId> {
     // SAFETY: fact 3: reading the table.
     let create = (unsafe { raw::RedisModule_CreateTimer })?;
     let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
@@ -296,7 +364,7 @@ unsafe extern "C" fn on_timer(ctx: *mut raw::RedisModuleCtx, data: *mut c_void) 
     let timer = unsafe { Box::from_raw(data.cast::<Timer>()) };
     let _logged = guard(|| {
         let name = RedisString::create_from_slice(ptr::null_mut(), &timer.name);
-        deadlines::fire(&Context::new(ctx), &name, timer.id);
+        deadlines::fire(&Context::new(ctx), Word::from(&name), timer.id);
     });
 }
 
@@ -315,10 +383,11 @@ unsafe extern "C" fn on_key_event(
             let ctx = Context::new(ctx);
             // A copy: while loading, the server passes a key that it has on its stack and lets nobody retain.
             let name = RedisString::create_from_slice(ptr::null_mut(), RedisString::string_as_slice(key));
-            if let Ok(mut key) = Key::open(&ctx, &name)
+            let name = Word::from(&name);
+            if let Ok(mut key) = Key::open(&ctx, name)
                 && let Some(value) = key.value()
             {
-                deadlines::settle(&ctx, &name, value);
+                deadlines::settle(&ctx, name, value);
             }
         });
     }
@@ -456,7 +525,7 @@ unsafe extern "C" fn free(value: *mut c_void) {
 }
 
 /// Registers what the crate's table cannot: events, options, INFO, and the commands' descriptions.
-pub(crate) fn register(ctx: &Context, docs: &[&Doc]) -> Result<(), String> {
+pub(crate) fn register(ctx: &Context, commands: &[Command]) -> Result<(), String> {
     // SAFETY: fact 3: reading the table.
     let (set_options, subscribe) =
         unsafe { (raw::RedisModule_SetModuleOptions, raw::RedisModule_SubscribeToServerEvent) };
@@ -485,7 +554,8 @@ pub(crate) fn register(ctx: &Context, docs: &[&Doc]) -> Result<(), String> {
         return Err("the server has no key events".to_owned());
     }
     raw::register_info_function(ctx.ctx, Some(on_info));
-    docs.iter().try_for_each(|doc| describe(ctx, doc))
+    create(ctx, commands, 1)?;
+    commands.iter().try_for_each(|command| describe(ctx, command.doc))
 }
 
 /// Registers the server's settings and takes their values from redis.conf, where they are there. The crate would do it, but
@@ -565,17 +635,20 @@ unsafe extern "C" fn set_restart_grace(
     raw::Status::Ok as c_int
 }
 
-/// Adds `POPPO.FAULT`, which the table of shipped commands must not have.
-#[cfg(feature = "fault-injection")]
-pub(crate) fn register_fault(ctx: &Context) -> Result<(), String> {
-    fn create(ctx: *mut raw::RedisModuleCtx) -> c_int {
-        // SAFETY: the macro reads the API table (fact 3); the context is `OnLoad`'s.
-        unsafe {
-            redis_module::redis_command!(ctx, "POPPO.FAULT", crate::fault::run, "", 0, 0, 0, "");
+/// Creates commands. `keys` is 1 for those whose first word is a key.
+pub(crate) fn create(ctx: &Context, commands: &[Command], keys: c_int) -> Result<(), String> {
+    // SAFETY: fact 3: reading the table.
+    let create = unsafe { raw::RedisModule_CreateCommand }.ok_or("the server has no commands")?;
+    for command in commands {
+        let (name, flags) = (command.doc.name_c.as_ptr(), command.flags.as_ptr());
+        // SAFETY: the context is `OnLoad`'s, name and flags are C strings that the server copies, and the entry has the
+        // signature of commands.
+        let created = unsafe { create(ctx.ctx, name, command.entry, flags, keys, keys, keys) };
+        if created != raw::Status::Ok as c_int {
+            return Err(format!("{} could not be created", command.doc.name));
         }
-        raw::Status::Ok as c_int
     }
-    if create(ctx.ctx) == raw::Status::Ok as c_int { Ok(()) } else { Err("POPPO.FAULT is not registered".to_owned()) }
+    Ok(())
 }
 
 unsafe extern "C" fn on_loading(

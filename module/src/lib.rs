@@ -38,29 +38,33 @@ mod server;
 mod stats;
 mod value;
 
-use command::{Follow, Read, Write, follow, read, write};
-use ffi::PROJECT_TYPE;
+use command::{Follow, Following, Read, Reading, Write, Writing};
+use ffi::{Command, PROJECT_TYPE};
 use redis_module::alloc::RedisAlloc;
 use redis_module::{Context, RedisString, Status, redis_module};
 
-/// The commands' descriptions, in the order of the table below.
-const DOCS: &[&docs::Doc] = &[
-    &checkout::Command::DOC,
-    &checkin::Command::DOC,
-    &heartbeat::Command::DOC,
-    &liveness::Command::DOC,
-    &orphans::Command::DOC,
-    &repair::Command::DOC,
-    &evict::Command::DOC,
-    &get::Command::DOC,
-    &list::Command::DOC,
-    &stats::Command::DOC,
-    &forget::Command::DOC,
-    &config::Command::DOC,
-    &events::Command::DOC,
-    &labels::Command::DOC,
-    &labelled::Command::DOC,
-    &persistence::LOAD_DOC,
+/// All commands, with their flags.
+const COMMANDS: &[Command] = &[
+    // leases
+    Command::new::<Writing<checkout::Command>>(&checkout::Command::DOC, c"write deny-oom fast"),
+    Command::new::<Writing<checkin::Command>>(&checkin::Command::DOC, c"write fast"),
+    Command::new::<Writing<heartbeat::Command>>(&heartbeat::Command::DOC, c"write fast"),
+    Command::new::<Writing<liveness::Command>>(&liveness::Command::DOC, c"write fast"),
+    Command::new::<Reading<orphans::Command>>(&orphans::Command::DOC, c"readonly"),
+    Command::new::<Writing<repair::Command>>(&repair::Command::DOC, c"write fast"),
+    Command::new::<Writing<evict::Command>>(&evict::Command::DOC, c"write admin"),
+    // looking
+    Command::new::<Reading<get::Command>>(&get::Command::DOC, c"readonly fast"),
+    Command::new::<Reading<list::Command>>(&list::Command::DOC, c"readonly"),
+    Command::new::<Reading<stats::Command>>(&stats::Command::DOC, c"readonly"),
+    Command::new::<Writing<forget::Command>>(&forget::Command::DOC, c"write fast"),
+    Command::new::<Writing<config::Command>>(&config::Command::DOC, c"write deny-oom"),
+    // following
+    Command::new::<Following<events::Command>>(&events::Command::DOC, c"readonly blocking"),
+    Command::new::<Following<labels::Command>>(&labels::Command::DOC, c"readonly blocking"),
+    Command::new::<Writing<labelled::Command>>(&labelled::Command::DOC, c"write fast"),
+    // inside
+    Command::new::<persistence::Load>(&persistence::LOAD_DOC, c"write admin"),
 ];
 
 redis_module! {
@@ -69,40 +73,18 @@ redis_module! {
     allocator: (RedisAlloc, RedisAlloc),
     data_types: [PROJECT_TYPE],
     init: init,
-    commands: [
-        // leases
-        ["POPPO.CHECKOUT", write::<checkout::Command>, "write deny-oom fast", 1, 1, 1, ""],
-        ["POPPO.CHECKIN", write::<checkin::Command>, "write fast", 1, 1, 1, ""],
-        ["POPPO.HEARTBEAT", write::<heartbeat::Command>, "write fast", 1, 1, 1, ""],
-        ["POPPO.LIVENESS", write::<liveness::Command>, "write fast", 1, 1, 1, ""],
-        ["POPPO.ORPHANS", read::<orphans::Command>, "readonly", 1, 1, 1, ""],
-        ["POPPO.REPAIR", write::<repair::Command>, "write fast", 1, 1, 1, ""],
-        ["POPPO.EVICT", write::<evict::Command>, "write admin", 1, 1, 1, ""],
-        // looking
-        ["POPPO.GET", read::<get::Command>, "readonly fast", 1, 1, 1, ""],
-        ["POPPO.LIST", read::<list::Command>, "readonly", 1, 1, 1, ""],
-        ["POPPO.STATS", read::<stats::Command>, "readonly", 1, 1, 1, ""],
-        ["POPPO.FORGET", write::<forget::Command>, "write fast", 1, 1, 1, ""],
-        ["POPPO.CONFIG", write::<config::Command>, "write deny-oom", 1, 1, 1, ""],
-        // following
-        ["POPPO.EVENTS", follow::<events::Command>, "readonly blocking", 1, 1, 1, ""],
-        ["POPPO.LABELS", follow::<labels::Command>, "readonly blocking", 1, 1, 1, ""],
-        ["POPPO.LABELLED", write::<labelled::Command>, "write fast", 1, 1, 1, ""],
-        // inside
-        ["POPPO.LOAD", persistence::run_load, "write admin", 1, 1, 1, ""],
-    ],
 }
 
-/// What is left to do when the table is registered.
+/// What is left to do when the data type is there.
 fn init(ctx: &Context, arguments: &[RedisString]) -> Status {
     guard::install_hook();
     let done = guard::guard(|| {
         ffi::register_settings(ctx, &server::read_arguments(arguments)?)?;
-        ffi::register(ctx, DOCS)?;
+        ffi::register(ctx, COMMANDS)?;
         server::check_eviction_policy(ctx);
         server::take_charge();
         #[cfg(feature = "fault-injection")]
-        ffi::register_fault(ctx)?;
+        ffi::create(ctx, &[Command::new::<fault::Fault>(&fault::DOC, c"")], 0)?;
         Ok::<(), String>(())
     });
     match done {

@@ -4,14 +4,14 @@ use std::ffi::CStr;
 use std::fmt;
 
 use poppo_core::{Corrupt, Project};
-use redis_module::{Context, RedisBuffer, RedisResult, RedisString, raw};
+use redis_module::{Context, RedisBuffer, RedisResult, raw};
 
 use crate::args::{Bad, shown};
 use crate::command::{answer, key_name};
 use crate::deadlines;
 use crate::docs::{Access, Arg, Doc};
 use crate::failure::Failure;
-use crate::ffi::{self, Key};
+use crate::ffi::{self, Entry, Key, Word};
 use crate::reply::Reply;
 use crate::server;
 use crate::value::Value;
@@ -118,19 +118,23 @@ pub(crate) const LOAD_DOC: Doc = Doc {
 };
 
 /// The entry of `POPPO.LOAD`.
-pub(crate) fn run_load(ctx: &Context, words: Vec<RedisString>) -> RedisResult {
-    answer(ctx, || {
-        if !ffi::is_replay(ctx) {
-            let text = "POPPO.LOAD is accepted only from the replication link and while loading";
-            return Err(Bad(text.to_owned()).into());
-        }
-        load_piece(ctx, &words).inspect_err(|failure| {
-            server::log_failed_apply(ctx, LOAD_DOC.name, failure);
+pub(crate) struct Load;
+
+impl Entry for Load {
+    fn run(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
+        answer(ctx, || {
+            if !ffi::is_replay(ctx) {
+                let text = "POPPO.LOAD is accepted only from the replication link and while loading";
+                return Err(Bad(text.to_owned()).into());
+            }
+            load_piece(ctx, words).inspect_err(|failure| {
+                server::log_failed_apply(ctx, LOAD_DOC.name, failure);
+            })
         })
-    })
+    }
 }
 
-fn load_piece(ctx: &Context, words: &[RedisString]) -> Result<Reply<'static>, Failure> {
+fn load_piece(ctx: &Context, words: &[Word<'_>]) -> Result<Reply<'static>, Failure> {
     let [_, _, order, piece] = words else {
         return Err(Bad("POPPO.LOAD takes FIRST or NEXT and a piece".into()).into());
     };

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use poppo_core::{Event, Instant, Orphan, Status};
 use redis_module::{Context, RedisString};
 
-use crate::ffi::{self, Reach};
+use crate::ffi::{self, Reach, Word};
 use crate::server;
 
 /// What follows the project's name in the channel's.
@@ -34,10 +34,15 @@ struct Message<'a> {
 
 impl<'a> Channel<'a> {
     /// The channel of a project; none where nothing is to be published.
-    pub(crate) fn of(ctx: &'a Context, project: &RedisString) -> Option<Self> {
+    pub(crate) fn of(ctx: &'a Context, project: Word<'_>) -> Option<Self> {
         let reach = server::reach()?;
-        let name = [project.as_slice(), CHANNEL.as_bytes()].concat();
-        Some(Self { ctx, reach, name: RedisString::create_from_slice(std::ptr::null_mut(), &name) })
+        let name = BUFFER.with_borrow_mut(|buffer| {
+            buffer.clear();
+            buffer.extend_from_slice(project.as_slice());
+            buffer.extend_from_slice(CHANNEL.as_bytes());
+            RedisString::create_from_slice(std::ptr::null_mut(), buffer)
+        });
+        Some(Self { ctx, reach, name })
     }
 
     /// Publishes an event.
@@ -69,66 +74,67 @@ impl<'a> Channel<'a> {
     }
 
     fn publish(&self, message: &Message<'_>) {
-        let message = RedisString::create_from_slice(std::ptr::null_mut(), message.to_json().as_bytes());
+        let message = BUFFER.with_borrow_mut(|buffer| {
+            buffer.clear();
+            message.push_json(buffer);
+            RedisString::create_from_slice(std::ptr::null_mut(), buffer)
+        });
         ffi::publish(self.ctx, self.reach, &self.name, &message);
     }
 }
 
 impl Message<'_> {
-    fn to_json(&self) -> String {
-        let mut json = String::with_capacity(256);
-        json.push_str("{\"issue\":");
-        push_number(&mut json, self.issue);
-        push_field(&mut json, "status", self.status.map(Status::as_str));
-        push_field(&mut json, "from", self.from.map(Status::as_str));
-        push_field(&mut json, "processId", Some(self.process));
-        json.push_str(",\"token\":");
-        push_number(&mut json, self.token);
-        push_field(&mut json, "event", Some(self.event));
-        json.push_str(",\"at\":\"");
-        push_time(&mut json, self.at);
-        json.push('"');
+    fn push_json(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(b"{\"issue\":");
+        push_number(json, self.issue);
+        push_field(json, "status", self.status.map(Status::as_str));
+        push_field(json, "from", self.from.map(Status::as_str));
+        push_field(json, "processId", Some(self.process));
+        json.extend_from_slice(b",\"token\":");
+        push_number(json, self.token);
+        push_field(json, "event", Some(self.event));
+        json.extend_from_slice(b",\"at\":\"");
+        push_time(json, self.at);
+        json.push(b'"');
         if self.reason.is_some() {
-            push_field(&mut json, "reason", self.reason);
+            push_field(json, "reason", self.reason);
         }
-        json.push('}');
-        json
+        json.push(b'}');
     }
 }
 
 /// Adds a field whose value is a name or one of the contract's words: printable ASCII, in which JSON minds two characters.
-fn push_field(json: &mut String, field: &str, value: Option<&str>) {
-    json.push_str(",\"");
-    json.push_str(field);
+fn push_field(json: &mut Vec<u8>, field: &str, value: Option<&str>) {
+    json.extend_from_slice(b",\"");
+    json.extend_from_slice(field.as_bytes());
     let Some(value) = value else {
-        json.push_str("\":null");
+        json.extend_from_slice(b"\":null");
         return;
     };
-    json.push_str("\":\"");
-    if value.contains(['"', '\\']) {
-        value.chars().for_each(|c| {
-            if matches!(c, '"' | '\\') {
-                json.push('\\');
-            }
-            json.push(c);
-        });
-    } else {
-        json.push_str(value);
+    json.extend_from_slice(b"\":\"");
+    for byte in value.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            json.push(b'\\');
+        }
+        json.push(byte);
     }
-    json.push('"');
+    json.push(b'"');
 }
 
-fn push_number(json: &mut String, number: u64) {
+fn push_number(json: &mut Vec<u8>, number: u64) {
     let mut digits = itoa::Buffer::new();
-    json.push_str(digits.format(number));
+    json.extend_from_slice(digits.format(number).as_bytes());
 }
 
 thread_local! {
+    /// Room for what is about to become a string of the server's.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+
     /// The second of the last message, and how it reads: formatting a date costs more than the rest of a message.
     static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
 }
 
-fn push_time(json: &mut String, at: Instant) {
+fn push_time(json: &mut Vec<u8>, at: Instant) {
     let (second, millis) = (at.micros() / 1_000_000, at.micros() / 1_000 % 1_000);
     SECOND.with_borrow_mut(|(last, text)| {
         if *last != second {
@@ -137,10 +143,10 @@ fn push_time(json: &mut String, at: Instant) {
             text.truncate(text.len().saturating_sub("000Z".len()));
             *last = second;
         }
-        json.push_str(text);
+        json.extend_from_slice(text.as_bytes());
     });
     for digit in [millis / 100, millis / 10 % 10, millis % 10] {
-        json.push(char::from(b'0' + digit as u8));
+        json.push(b'0' + digit as u8);
     }
-    json.push('Z');
+    json.push(b'Z');
 }
