@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poppo_tests::{Connection, Server};
+use poppo_tests::{Connection, Server, wait_until};
 
 use super::contenders::{self, Contender, Phase, Scripts, counted_as};
 use super::load::{Load, Pace, Until};
@@ -22,7 +22,78 @@ pub(super) struct What {
     pub(super) contender: Contender,
     pub(super) phase: Phase,
     pub(super) pipeline: u64,
-    pub(super) aof: bool,
+    pub(super) setup: Setup,
+}
+
+/// How the server is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Setup {
+    /// By itself, nothing written to disk.
+    Alone,
+    /// By itself, with an AOF that is synced every second.
+    Aof,
+    /// The one of three nodes of a cluster that has all slots; what is published reaches the two others.
+    Cluster,
+}
+
+impl Setup {
+    pub(super) const ALL: [Self; 3] = [Self::Alone, Self::Aof, Self::Cluster];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Aof => "AOF everysec",
+            Self::Cluster => "three nodes",
+        }
+    }
+
+    /// Who is measured with it.
+    pub(super) fn has(self, contender: Contender) -> bool {
+        match self {
+            Self::Alone => true,
+            Self::Aof => !contender.fields,
+            Self::Cluster => contender == Contender::POPPO || contender == Contender::SET,
+        }
+    }
+
+    fn phases(self, contender: Contender) -> &'static [Phase] {
+        if self == Self::Alone { contender.phases() } else { &[Phase::Checkout] }
+    }
+
+    /// The server to measure comes first.
+    fn start(self, cores: Cores) -> Vec<Server> {
+        let alone = Server::builder().arg("hz", 10);
+        match self {
+            Self::Alone => vec![cores.start(alone)],
+            Self::Aof => {
+                let aof = alone.arg("appendonly", "yes").arg("appendfsync", "everysec");
+                vec![cores.start(aof.arg("auto-aof-rewrite-percentage", 0))]
+            }
+            Self::Cluster => {
+                let node = alone.arg("cluster-enabled", "yes");
+                // The other two listen only: beside the load, which leaves them room.
+                let nodes = vec![cores.start(node.clone()), node.clone().start(), node.start()];
+                join(&nodes);
+                nodes
+            }
+        }
+    }
+}
+
+/// Makes a cluster of the nodes, in which the first has all slots.
+fn join(nodes: &[Server]) {
+    let mut first = nodes[0].connect();
+    first.ok("CLUSTER ADDSLOTSRANGE 0 16383");
+    for node in &nodes[1..] {
+        first.ok(&format!("CLUSTER MEET 127.0.0.1 {}", node.port()));
+    }
+    for node in nodes {
+        let mut node = node.connect();
+        wait_until("the nodes know each other", || {
+            let info = node.text("CLUSTER INFO");
+            info.contains("cluster_state:ok") && info.contains(&format!("cluster_known_nodes:{}", nodes.len()))
+        });
+    }
 }
 
 /// The figures of each round.
@@ -73,21 +144,18 @@ impl Comparison {
 /// Runs all rounds. Each contender starts each round on an empty server.
 pub(super) fn run(cores: Cores, scale: &Scale, progress: &mut Progress) -> Comparison {
     let mut comparison = Comparison::default();
-    let memory = Server::builder().arg("hz", 10);
-    let with_aof = memory.clone().arg("appendonly", "yes").arg("appendfsync", "everysec");
-    let with_aof = with_aof.arg("auto-aof-rewrite-percentage", 0);
-    for (aof, builder) in [(false, memory), (true, with_aof)] {
-        let server = cores.start(builder);
-        let mut bench = Bench::new(&server, aof, scale.slice);
+    for setup in Setup::ALL {
+        let servers = setup.start(cores);
+        let mut bench = Bench::new(&servers[0], setup, scale.slice);
         for round in 0..scale.rounds {
             for pipeline in PIPELINES {
-                let persistence = if aof { ", AOF everysec" } else { "" };
                 progress.phase(&format!(
-                    "round {} of {}, pipelined by {pipeline}{persistence}",
+                    "round {} of {}, pipelined by {pipeline}, {}",
                     round + 1,
-                    scale.rounds
+                    scale.rounds,
+                    setup.name()
                 ));
-                let mut order: Vec<_> = Contender::ALL.into_iter().filter(|c| !aof || !c.fields).collect();
+                let mut order: Vec<_> = Contender::ALL.into_iter().filter(|c| setup.has(*c)).collect();
                 let turns = round % order.len();
                 order.rotate_left(turns);
                 for contender in order {
@@ -102,7 +170,7 @@ pub(super) fn run(cores: Cores, scale: &Scale, progress: &mut Progress) -> Compa
 /// Ten seconds of checkouts pipelined by 16, from time to time on an empty server again.
 pub(super) fn flood(cores: Cores, contender: Contender) {
     let server = cores.start(Server::builder());
-    let mut bench = Bench::new(&server, false, Duration::from_secs(1));
+    let mut bench = Bench::new(&server, Setup::Alone, Duration::from_secs(1));
     eprintln!(
         "checkouts by {}; the server's process id is {}",
         contender.name(),
@@ -120,24 +188,23 @@ struct Bench {
     control: Connection,
     load: Load,
     scripts: Scripts,
-    aof: bool,
+    setup: Setup,
     slice: Duration,
 }
 
 impl Bench {
-    fn new(server: &Server, aof: bool, slice: Duration) -> Self {
+    fn new(server: &Server, setup: Setup, slice: Duration) -> Self {
         let mut control = server.connect();
         let scripts = Scripts::load(&mut control);
-        Self { load: Load::connect(server.port(), CONNECTIONS), control, scripts, aof, slice }
+        Self { load: Load::connect(server.port(), CONNECTIONS), control, scripts, setup, slice }
     }
 
     /// One contender's turn: as many checkouts as fit into the time; then, where it does more, beats and questions on
     /// what it holds, and everything checked in.
     fn measure(&mut self, contender: Contender, pipeline: u64, comparison: &mut Comparison) {
         self.control.ok("FLUSHALL SYNC");
-        let phases: &[Phase] = if self.aof { &[Phase::Checkout] } else { contender.phases() };
         let mut held = 0;
-        for phase in phases {
+        for phase in self.setup.phases(contender) {
             if *phase == Phase::Orphans {
                 contenders::make_orphans(&mut self.control, contender.by, contenders::PROJECT);
             }
@@ -146,7 +213,7 @@ impl Bench {
                 Phase::Heartbeat | Phase::Orphans => Until::Elapsed(self.slice / 2),
                 Phase::Checkin => Until::Count(held),
             };
-            let what = What { contender, phase: *phase, pipeline, aof: self.aof };
+            let what = What { contender, phase: *phase, pipeline, setup: self.setup };
             let count = self.turn(what, until, comparison.series(what));
             if *phase == Phase::Checkout {
                 held = count;
@@ -167,13 +234,13 @@ impl Bench {
         series.processor.push(processor / count);
         series.busy.push(processor / 1e6 / measured.elapsed.as_secs_f64());
         series.inside.push(inside.micros as f64 / count);
-        if self.aof {
+        if self.setup == Setup::Aof {
             series.aof.push((self.aof_size() - file) as f64 / count);
         }
         measured.count
     }
 
     fn aof_size(&mut self) -> u64 {
-        if self.aof { observe::number(&mut self.control, "persistence", "aof_current_size") } else { 0 }
+        if self.setup == Setup::Aof { observe::number(&mut self.control, "persistence", "aof_current_size") } else { 0 }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn main() {
     if let Some(name) = &options.flood {
         return compare::flood(cores, Contender::named(name));
     }
-    let mut progress = Progress::new(scale.rounds * 4 + scaling::PHASES + whole::PHASES);
+    let mut progress = Progress::new(scale.rounds * 6 + scaling::PHASES + whole::PHASES);
     let machine = machine::describe(cores, &mut cores.start(Server::builder()).connect());
     let comparison = compare::run(cores, &scale, &mut progress);
     let scaling = scaling::run(cores, &scale, &mut progress);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::chart;
-use super::compare::{Comparison, PIPELINES, What};
+use super::compare::{Comparison, PIPELINES, Setup, What};
 use super::contenders::{By, Contender, ORPHANS, Phase};
 use super::options::{Options, Scale};
 use super::scaling::Scaling;
@@ -17,6 +17,7 @@ const END: &str = "<!-- /bench -->";
 
 const CHECKOUTS: &str = "Throughput of a checkout, relative to SET k v NX PX";
 const CHECKOUTS_WITH_AOF: &str = "The same with AOF everysec";
+const CHECKOUTS_IN_A_CLUSTER: &str = "The same in a cluster of three nodes, with every event published to all of them";
 const OTHERS: &str = "Throughput of Poppo, relative to the same work on ordinary keys";
 const INSIDE: &str = "Time inside the server per operation, pipelined by 16";
 const AOF: &str = "AOF per operation";
@@ -66,10 +67,11 @@ impl Report {
     pub(super) fn new(machine: Value, scale: Scale, comparison: Comparison, scaling: Scaling) -> Self {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let mut report = Self { machine, date, scale, comparison, scaling, rows: Vec::new() };
-        report.checkouts(false);
+        report.checkouts(Setup::Alone);
         report.others();
-        report.checkouts(true);
+        report.checkouts(Setup::Aof);
         report.aof_bytes();
+        report.checkouts(Setup::Cluster);
         report.by_size();
         report.stalls();
         report.wholes();
@@ -172,7 +174,7 @@ impl Report {
         let rounds = self.comparison.iter().map(|(what, series)| {
             json!({
                 "contender": what.contender.name(), "phase": format!("{:?}", what.phase).to_lowercase(),
-                "pipeline": what.pipeline, "aof": what.aof, "ops_per_second": series.per_second,
+                "pipeline": what.pipeline, "setup": what.setup.name(), "ops_per_second": series.per_second,
                 "micros_inside_per_op": series.inside, "processor_micros_per_op": series.processor,
                 "busy": series.busy,
                 "aof_bytes_per_op": series.aof,
@@ -224,16 +226,21 @@ impl Report {
         self.row(section, format!("{name}{}", way(of.pipeline)), (median(&throughput), "×"), note, target);
     }
 
-    fn checkouts(&mut self, aof: bool) {
-        let section = if aof { CHECKOUTS_WITH_AOF } else { CHECKOUTS };
-        for contender in Contender::ALL.into_iter().filter(|c| c.by != By::Set && !(aof && c.fields)) {
+    fn checkouts(&mut self, setup: Setup) {
+        let section = match setup {
+            Setup::Alone => CHECKOUTS,
+            Setup::Aof => CHECKOUTS_WITH_AOF,
+            Setup::Cluster => CHECKOUTS_IN_A_CLUSTER,
+        };
+        for contender in Contender::ALL.into_iter().filter(|c| c.by != By::Set && setup.has(*c)) {
             for pipeline in PIPELINES {
                 let target = match (contender, pipeline) {
-                    (Contender::POPPO, 1) if !aof => Some(Target::AtLeast(0.95)),
-                    (Contender::POPPO, _) if !aof => Some(Target::AtLeast(0.8)),
+                    _ if setup != Setup::Alone => None,
+                    (Contender::POPPO, 1) => Some(Target::AtLeast(0.95)),
+                    (Contender::POPPO, _) => Some(Target::AtLeast(0.8)),
                     _ => None,
                 };
-                let of = What { contender, phase: Phase::Checkout, pipeline, aof };
+                let of = What { contender, phase: Phase::Checkout, pipeline, setup };
                 self.ratio(section, of, Contender::SET, contender.name(), target);
             }
         }
@@ -253,7 +260,7 @@ impl Report {
                     continue;
                 }
                 for pipeline in PIPELINES {
-                    let of = What { contender: Contender::POPPO, phase, pipeline, aof: false };
+                    let of = What { contender: Contender::POPPO, phase, pipeline, setup: Setup::Alone };
                     let target = match (phase, to, pipeline) {
                         (Phase::Checkout, Contender::LUA, 16) => Some(Target::AtLeast(5.0)),
                         _ => None,
@@ -264,7 +271,7 @@ impl Report {
         }
         for contender in Contender::ALL {
             for phase in contender.phases() {
-                let what = What { contender, phase: *phase, pipeline: 16, aof: false };
+                let what = What { contender, phase: *phase, pipeline: 16, setup: Setup::Alone };
                 let series = self.comparison.of(what);
                 let (inside, processor) = (median(&series.inside), median(&series.processor));
                 let note = format!("{processor:.2} µs of processor time with reading and answering");
@@ -276,7 +283,7 @@ impl Report {
 
     fn aof_bytes(&mut self) {
         for contender in [Contender::POPPO, Contender::SET, Contender::LUA, Contender::MULTI] {
-            let what = What { contender, phase: Phase::Checkout, pipeline: 16, aof: true };
+            let what = What { contender, phase: Phase::Checkout, pipeline: 16, setup: Setup::Aof };
             let bytes = median(&self.comparison.of(what).aof);
             let target = (contender == Contender::POPPO).then_some(Target::AtMost(150.0));
             let name = format!("checkout: {}", contender.name());
@@ -335,6 +342,7 @@ impl Report {
             ("DUMP", whole.dump, bytes),
             ("RESTORE", whole.restore, String::new()),
             ("COPY", whole.copy, String::new()),
+            ("MIGRATE to another server, as the client waits", whole.migrate, String::new()),
             ("DEL", whole.del, String::new()),
         ];
         for (name, time, note) in rows {

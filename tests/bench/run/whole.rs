@@ -10,7 +10,7 @@ use super::observe;
 use super::progress::Progress;
 
 /// How many phases [`run`] announces.
-pub(super) const PHASES: usize = 3;
+pub(super) const PHASES: usize = 4;
 
 const OTHER: &str = "acme/other";
 
@@ -22,6 +22,8 @@ pub(super) struct Whole {
     pub(super) dump_bytes: u64,
     pub(super) restore: Duration,
     pub(super) copy: Duration,
+    /// Not as the server counts: the target's share belongs to it.
+    pub(super) migrate: Duration,
     pub(super) del: Duration,
     pub(super) unlink: Duration,
     /// The longest that another client waited for a PING until all was freed.
@@ -48,10 +50,16 @@ pub(super) fn run(server: &Server, project: &str, progress: &mut Progress) -> Wh
     progress.phase("DEL and COPY of the large project");
     let del = timed("del", &mut |control| assert_eq!(control.int(&format!("DEL {OTHER}")), 1));
     let copy = timed("copy", &mut |_| raw.copy(project, OTHER));
+    progress.phase("MIGRATE of the large project");
+    let target = Server::start();
+    let start = Instant::now();
+    raw.migrate(OTHER, target.port());
+    let migrate = start.elapsed();
+    drop(target);
     progress.phase("UNLINK of the large project");
     let mut unlink_probe = Duration::ZERO;
     let unlink = timed("unlink", &mut |control| unlink_probe = unlink_and_watch(control, project));
-    Whole { issues, dump, dump_bytes, restore, copy, del, unlink, unlink_probe }
+    Whole { issues, dump, dump_bytes, restore, copy, migrate, del, unlink, unlink_probe }
 }
 
 /// UNLINK, then PING after PING until the other thread has freed it all; the longest wait of any of them.
@@ -115,6 +123,12 @@ impl Raw {
 
     fn restore(&mut self, key: &str, payload: &[u8]) {
         self.send(&[b"RESTORE", key.as_bytes(), b"0", payload]);
+        assert_eq!(self.line(), "+OK");
+    }
+
+    fn migrate(&mut self, key: &str, port: u16) {
+        let (port, patience) = (port.to_string(), "120000");
+        self.send(&[b"MIGRATE", b"127.0.0.1", port.as_bytes(), key.as_bytes(), b"0", patience.as_bytes()]);
         assert_eq!(self.line(), "+OK");
     }
 
