@@ -342,7 +342,7 @@ impl Report {
             ("DUMP", whole.dump, bytes),
             ("RESTORE", whole.restore, String::new()),
             ("COPY", whole.copy, String::new()),
-            ("MIGRATE to another server, as the client waits", whole.migrate, String::new()),
+            ("MIGRATE", whole.migrate, String::new()),
             ("DEL", whole.del, String::new()),
         ];
         for (name, time, note) in rows {
