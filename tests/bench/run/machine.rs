@@ -49,11 +49,14 @@ pub(super) fn describe(cores: Cores, connection: &mut Connection) -> Value {
     let kib = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
     let gib = kib.and_then(|kib| kib.parse::<f64>().ok()).map(|kib| (kib / 1024.0 / 1024.0).round());
     let system = rustix::system::uname();
+    // Its version, without what a distributor or a cloud adds to it.
+    let release = system.release().to_string_lossy();
+    let release = release.split('-').next().unwrap_or_default();
     json!({
         "cpu": model.map_or("unknown", |(_, model)| model),
         "cores": cores.count,
         "memory_gib": gib,
-        "kernel": format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
+        "kernel": format!("{} {}", system.sysname().to_string_lossy(), release),
         "architecture": system.machine().to_string_lossy(),
         "server": version(connection),
         "module": connection.info("poppo", "poppo_version"),
