@@ -214,7 +214,7 @@ impl Project {
     /// Stores, replaces or removes the record of a life.
     pub(crate) fn set_life(&mut self, id: LifeId, new: Option<Life>) {
         fault::point();
-        if let (Some(old), Some(new)) = (self.lives.get(&id), &new) {
+        let moved = if let (Some(old), Some(new)) = (self.lives.get(&id), &new) {
             // The usual case, a beat: most of what the indexes know of it stays.
             if !old.names().eq(new.names()) {
                 new.names().for_each(|name| self.names.acquire(name));
@@ -224,10 +224,11 @@ impl Project {
             self.index.enter_texts(new.text_bytes());
             let settings = &self.head.settings;
             self.index.move_life(id, &Place::of(old, settings), &Place::of(new, settings));
+            true
         } else {
             self.leave_life(id);
-        }
-        let moved = new.is_some() && self.lives.contains_key(&id);
+            false
+        };
         fault::point();
         let old = match new {
             Some(life) => self.lives.insert(id, life),
