@@ -2,12 +2,14 @@
 
 use compact_str::CompactString;
 
+use crate::claim::Next;
 use crate::events::Entry;
 use crate::issue::{Ended, Issue, Run};
 use crate::life::LifeId;
 use crate::project::{Measure, Project};
 use crate::refusal::{Refusal, Stale};
-use crate::types::{EndedBy, Instant, IssueNumber, Name, Now, OrphanReason, Outcome, Status, Text, Token};
+use crate::tasks::Disposal;
+use crate::types::{EndedBy, Instant, IssueNumber, Millis, Name, Now, OrphanReason, Outcome, Status, Text, Token};
 
 /// What a worker reports.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +28,48 @@ pub struct Checkin<'a> {
     pub result: Option<Text<'a>>,
     /// Why, for people.
     pub reason: Option<Text<'a>>,
+    /// Queue the task of a failed run again after this delay.
+    pub retry: Option<Millis>,
+    /// Claim the next task in the same step.
+    pub next: Option<Next<'a>>,
     /// Fields of the worker's own; of two of one name the later counts.
     pub metadata: &'a [(Text<'a>, Text<'a>)],
+}
+
+impl<'a> Checkin<'a> {
+    /// A request with no options.
+    pub const fn new(issue: IssueNumber, process: Name<'a>, outcome: Outcome) -> Self {
+        Self {
+            issue,
+            process,
+            outcome,
+            token: None,
+            incarnation: None,
+            result: None,
+            reason: None,
+            retry: None,
+            next: None,
+            metadata: &[],
+        }
+    }
+
+    /// What becomes of the lease's task.
+    const fn disposal(&self) -> Disposal {
+        match (self.outcome, self.retry) {
+            (Outcome::Completed | Outcome::AwaitingResponse, _) => Disposal::Finish,
+            (Outcome::Cancelled, _) => Disposal::Drop,
+            (Outcome::Error, retry) => Disposal::Fail { retry },
+        }
+    }
+}
+
+/// A check-in that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckedIn {
+    /// Whether it changed something.
+    pub effect: Effect,
+    /// The issue that it claimed; [`Project::claimed`] shows it.
+    pub next: Option<IssueNumber>,
 }
 
 /// Whether a command that was answered also changed something.
@@ -44,27 +86,35 @@ impl Project {
     ///
     /// # Errors
     /// [`Refusal::Held`], [`Refusal::Stale`] and [`Refusal::NotHeld`] as the contract says; nothing changes then.
-    pub fn checkin(&mut self, now: Now, request: &Checkin<'_>) -> Result<Effect, Refusal> {
+    pub fn checkin(&mut self, now: Now, request: &Checkin<'_>) -> Result<CheckedIn, Refusal> {
         let number = request.issue;
         let issue = self.issues.get(&number).ok_or(Refusal::NotHeld { issue: number })?;
-        match &issue.run {
+        let holder = match &issue.run {
+            Run::Held(holder) => *holder,
+            Run::Working(working) => {
+                let again = request.token.is_some_and(|token| working.follows(token, request.outcome));
+                if again && self.is_process_of(working.life, request) {
+                    return Ok(CheckedIn { effect: Effect::Unchanged, next: request.next.map(|_| number) });
+                }
+                working.life
+            }
             Run::Ended(ended) => {
                 let token = request.token.ok_or(Refusal::NotHeld { issue: number })?;
                 let again = ended.by == EndedBy::Checkin && ended.outcome == request.outcome;
                 Self::again_or_stale(number, issue, ended, token, again)?;
-                Ok(Effect::Unchanged)
+                let next = request.next.and_then(|_| self.claimed_before(number));
+                return Ok(CheckedIn { effect: Effect::Unchanged, next });
             }
-            Run::Held(holder) => {
-                let holder = *holder;
-                self.refuse_unless_holder(request, issue, holder)?;
-                let Checkin { result, reason, metadata, .. } = *request;
-                let left = Left { result, reason, metadata, orphan: None };
-                self.change(now, |project| {
-                    project.end_lease(now.at, number, holder, EndedBy::Checkin, request.outcome, left);
-                });
-                Ok(Effect::Changed)
-            }
-        }
+        };
+        self.refuse_unless_holder(request, issue, holder)?;
+        let Checkin { result, reason, metadata, .. } = *request;
+        let left = Left { result, reason, metadata, orphan: None };
+        let end = End { by: EndedBy::Checkin, outcome: request.outcome, disposal: request.disposal() };
+        let next = self.change(now, |project| {
+            project.end_lease(now.at, number, holder, end, left);
+            request.next.and_then(|next| project.claim_next(now, holder, request, &next))
+        });
+        Ok(CheckedIn { effect: Effect::Changed, next })
     }
 
     fn refuse_unless_holder(&self, request: &Checkin<'_>, issue: &Issue, holder: LifeId) -> Result<(), Refusal> {
@@ -73,10 +123,15 @@ impl Project {
             return Err(Refusal::Stale { issue: number, token, because: Stale::Other(issue.token) });
         }
         let life = self.lives.get(&holder).ok_or(Refusal::NotHeld { issue: number })?;
-        let same_process = self.names.get(life.process) == request.process.as_str();
-        let same_life =
-            request.incarnation.is_none_or(|incarnation| life.incarnation.as_deref() == Some(incarnation.as_str()));
-        if same_process && same_life { Ok(()) } else { Err(self.held(number, issue, life)) }
+        if self.is_process_of(holder, request) { Ok(()) } else { Err(self.held(number, issue, life)) }
+    }
+
+    fn is_process_of(&self, life: LifeId, request: &Checkin<'_>) -> bool {
+        self.lives.get(&life).is_some_and(|life| {
+            let same_process = self.names.get(life.process) == request.process.as_str();
+            let incarnation = life.incarnation.as_deref();
+            same_process && request.incarnation.is_none_or(|given| incarnation == Some(given.as_str()))
+        })
     }
 
     /// A lease that ended may be ended the same way again with its own token; all else is stale.
@@ -94,29 +149,33 @@ impl Project {
         if again { Ok(()) } else { Err(Refusal::Stale { issue: number, token, because }) }
     }
 
-    /// The issue leaves processing. Repairs are counted by their callers, who know the orphan.
+    /// The issue leaves processing. Repairs are counted by their callers, who know the orphan. Answers what it is since.
     pub(crate) fn end_lease(
         &mut self,
         at: Instant,
         number: IssueNumber,
         holder: LifeId,
-        by: EndedBy,
-        outcome: Outcome,
+        end: End,
         left: Left<'_>,
-    ) {
+    ) -> Status {
+        let End { by, outcome, disposal } = end;
         let (Some(mut issue), Some(life)) = (self.issues.get(&number).cloned(), self.lives.get(&holder)) else {
-            return;
+            return outcome.into();
         };
         self.head.ends += 1;
-        let process = life.process;
+        let (process, pid, host) = (life.process, life.pid, life.host);
+        let reason = left.reason.map(Text::as_str).or(left.orphan.map(OrphanReason::as_str));
+        let plan = self.plan(number, &issue, disposal);
         let ended = Ended {
             end: self.head.ends,
             at,
             by,
             outcome,
+            aftermath: plan.aftermath,
+            next: None,
             process,
-            pid: life.pid,
-            host: life.host,
+            pid,
+            host,
             reason: left.reason.map(|reason| reason.as_str().into()),
             result: left.result.map(|result| result.as_str().into()),
             metadata: left.metadata(),
@@ -128,24 +187,37 @@ impl Project {
         if by != EndedBy::Repair {
             self.record(Measure::Hold, at.since(issue.started));
         }
+        let status = ended.status();
         issue.run = Run::Ended(Box::new(ended));
         issue.version = self.next_event();
         issue.behind = true;
+        let task = plan.id().map(|id| self.names.intern(id));
         let entry = Entry {
             issue: number,
-            token: issue.token,
+            token: Some(issue.token),
             at,
-            process,
+            process: Some(process),
             kind: issue.kind,
+            task,
             what: by.into(),
-            status: Some(outcome.into()),
+            status: Some(status),
             from: Some(Status::Processing),
-            reason: left.reason.map(Text::as_str).or(left.orphan.map(OrphanReason::as_str)).map(Into::into),
+            reason: reason.map(Into::into),
         };
         self.set_issue(number, Some(issue));
-        self.log(entry);
+        self.log(entry.clone());
+        self.follow_plan(at, plan, disposal, entry);
         self.drop_if_over(holder);
+        status
     }
+}
+
+/// How a lease ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) by: EndedBy,
+    pub(crate) outcome: Outcome,
+    pub(crate) disposal: Disposal,
 }
 
 /// What whoever ends a lease leaves behind.

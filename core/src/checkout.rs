@@ -3,13 +3,16 @@
 use compact_str::CompactString;
 
 use crate::events::Entry;
-use crate::issue::{Issue, Run};
+use crate::issue::{Issue, Run, Working};
 use crate::life::{Due, Life, LifeId, Orphaned, Standing};
 use crate::names::NameId;
 use crate::project::{Measure, Project};
+use crate::queue::{Task, Whereabouts};
 use crate::refusal::Refusal;
 use crate::settings::Setting;
-use crate::types::{EventKind, Instant, IssueNumber, Millis, Name, Now, OrphanReason, Pid, Status, Text, Token};
+use crate::types::{
+    EventKind, Instant, IssueNumber, Millis, Name, Now, OrphanReason, Outcome, Pid, Status, Text, Token,
+};
 
 /// What a process asks for.
 #[derive(Debug, Clone, Copy)]
@@ -66,12 +69,14 @@ pub struct Lease {
     pub renewed: bool,
 }
 
-/// What stays of an issue's record when it is checked out again.
-struct Earlier {
-    status: Status,
-    started: Instant,
-    completed: Option<Box<Instant>>,
-    title: Option<CompactString>,
+/// What is granted besides the issue itself.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) what: EventKind,
+    pub(crate) task: Option<Task>,
+    pub(crate) follows: Option<(Token, Outcome)>,
+    /// Who loses the issue to this grant, and why it may.
+    pub(crate) loser: Option<(LifeId, Orphaned)>,
 }
 
 impl Project {
@@ -102,20 +107,43 @@ impl Project {
             if let Some(at) = issue.and_then(|issue| issue.completed.as_deref()).filter(|_| request.once) {
                 return Err(Refusal::Done { issue: request.issue, at: *at });
             }
-            if let (None, Some((_, other))) = (life, current)
-                && let Some(attested) = other.attested(&self.head.settings, now)
-            {
-                return Err(Refusal::InUse { process: request.process.to_string(), attested });
-            }
+            self.refuse_in_use(now, request.process, life)?;
         }
-        let before = issue.map(|issue| Earlier {
-            status: issue.status(),
-            started: issue.started,
-            completed: issue.completed.clone(),
-            title: issue.title.clone(),
+        let token = self.change(now, |project| {
+            let task = match loser {
+                Some(_) => project.orphaned_task(request.issue),
+                None => project.take_waiting(request.issue, request.kind),
+            };
+            let what = if loser.is_some() { EventKind::Takeover } else { EventKind::Checkout };
+            project.grant(now, request, life, Grant { what, task, follows: None, loser })
         });
-        let token = self.change(now, |project| project.grant(now, request, life, before, loser));
         Ok(Lease { token, renewed: false })
+    }
+
+    /// Refuses a new life, where the current one of its name is attested.
+    pub(crate) fn refuse_in_use(&self, now: Now, process: Name<'_>, life: Option<LifeId>) -> Result<(), Refusal> {
+        if let (None, Some((_, other))) = (life, self.current_life(process))
+            && let Some(attested) = other.attested(&self.head.settings, now)
+        {
+            return Err(Refusal::InUse { process: process.to_string(), attested });
+        }
+        Ok(())
+    }
+
+    /// The task of a lease that is taken over: its work goes on in other hands.
+    fn orphaned_task(&self, number: IssueNumber) -> Option<Task> {
+        let mut task = self.issues.get(&number)?.task()?.clone();
+        task.orphans = task.orphans.saturating_add(1);
+        Some(task)
+    }
+
+    /// Takes the task out of the queue that a checkout by number means, if it is there.
+    fn take_waiting(&mut self, number: IssueNumber, kind: Option<Name<'_>>) -> Option<Task> {
+        let id = Self::default_id(number, kind.map(Name::as_str));
+        match self.order.find(&id) {
+            Some(Whereabouts::Waiting(task)) => self.take(task).filter(|task| task.issue == number),
+            _ => None,
+        }
     }
 
     /// Why the holder may lose the issue to this request, if it may.
@@ -158,21 +186,21 @@ impl Project {
         }
     }
 
-    fn grant(
-        &mut self,
-        now: Now,
-        request: &Checkout<'_>,
-        life: Option<LifeId>,
-        before: Option<Earlier>,
-        loser: Option<(LifeId, Orphaned)>,
-    ) -> Token {
+    /// Gives the issue to this life, or to a new one.
+    pub(crate) fn grant(&mut self, now: Now, request: &Checkout<'_>, life: Option<LifeId>, grant: Grant) -> Token {
         let (life, process) = match life.and_then(|id| Some((id, self.enter_current_life(now.at, id, request)?))) {
             Some(there) => there,
             None => self.begin_life(now.at, request),
         };
-        let from = before.as_ref().map(|before| before.status);
-        let started = before.as_ref().map_or(now.at, |before| before.started);
-        let (completed, title) = before.map_or((None, None), |before| (before.completed, before.title));
+        let Grant { what, task, follows, loser } = grant;
+        let before = self.issues.get(&request.issue);
+        let from = match (before, &task) {
+            (Some(before), _) => Some(before.status()),
+            (None, Some(_)) => Some(Status::Queued),
+            (None, None) => self.is_queued(request.issue).then_some(Status::Queued),
+        };
+        let started = before.map_or(now.at, |before| before.started);
+        let (completed, title) = before.map_or((None, None), |before| (before.completed.clone(), before.title.clone()));
         let title = request.title.map(|title| CompactString::new(title.as_str())).or(title);
         if let Some((holder, orphaned)) = loser {
             self.head.totals.takeovers += 1;
@@ -183,23 +211,24 @@ impl Project {
         self.head.last_token = Some(token);
         self.head.totals.checkouts += 1;
         let version = self.next_event();
-        let issue = Issue {
-            token,
-            started: now.at,
-            completed,
-            run: Run::Held(life),
-            title,
-            kind: request.kind.map(|kind| self.names.intern(kind.as_str())),
-            version,
-            behind: true,
+        let kind = match &task {
+            Some(task) => Some(task.kind),
+            None => request.kind.map(|kind| self.names.intern(kind.as_str())),
         };
+        let id = task.as_ref().map(|task| self.names.intern(&task.id));
+        let run = match (task, follows) {
+            (None, None) => Run::Held(life),
+            (task, follows) => Run::Working(Box::new(Working { life, task, asked: None, follows })),
+        };
+        let issue = Issue { token, started: now.at, completed, run, title, kind, version, behind: true };
         let entry = Entry {
             issue: request.issue,
-            token,
+            token: Some(token),
             at: now.at,
-            process,
-            kind: issue.kind,
-            what: if loser.is_some() { EventKind::Takeover } else { EventKind::Checkout },
+            process: Some(process),
+            kind,
+            task: id,
+            what,
             status: Some(Status::Processing),
             from,
             reason: loser.map(|(_, orphaned)| orphaned.reason.as_str().into()),
@@ -238,7 +267,7 @@ impl Project {
     }
 
     /// The life asked for something: a beat, and perhaps news about itself. Answers its process.
-    fn enter_current_life(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) -> Option<NameId> {
+    pub(crate) fn enter_current_life(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) -> Option<NameId> {
         let mut life = self.lives.get(&id)?.clone();
         let process = life.process;
         life.beat(at);
@@ -277,6 +306,7 @@ impl Project {
             seen: at,
             progress: None,
             standing: Standing::Current { attested: None },
+            claims: None,
         };
         self.set_life(id, Some(life));
         (id, process)

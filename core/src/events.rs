@@ -15,10 +15,14 @@ use crate::types::{EventKind, Instant, IssueNumber, Now, Status, Token};
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) issue: IssueNumber,
-    pub(crate) token: Token,
+    /// Of the lease, where one is concerned.
+    pub(crate) token: Option<Token>,
     pub(crate) at: Instant,
-    pub(crate) process: NameId,
+    /// Of the lease, where one is concerned.
+    pub(crate) process: Option<NameId>,
     pub(crate) kind: Option<NameId>,
+    /// The task's id.
+    pub(crate) task: Option<NameId>,
     pub(crate) what: EventKind,
     pub(crate) status: Option<Status>,
     pub(crate) from: Option<Status>,
@@ -28,7 +32,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// The names that this record uses.
     pub(crate) fn names(&self) -> impl Iterator<Item = NameId> + use<> {
-        [Some(self.process), self.kind].into_iter().flatten()
+        [self.process, self.kind, self.task].into_iter().flatten()
     }
 
     /// The size of its free text.
@@ -137,10 +141,12 @@ pub struct Event<'a> {
     pub what: EventKind,
     /// To which issue.
     pub issue: IssueNumber,
-    /// Whose lease it was.
-    pub process: &'a str,
+    /// Whose lease it was, where one is concerned.
+    pub process: Option<&'a str>,
     /// The lease's token.
-    pub token: Token,
+    pub token: Option<Token>,
+    /// The task's id, where one is concerned.
+    pub task: Option<&'a str>,
     /// The issue's status since; none where it was forgotten.
     pub status: Option<Status>,
     /// The issue's status before; none where it was unknown.
@@ -205,8 +211,9 @@ impl Project {
             id,
             what: entry.what,
             issue: entry.issue,
-            process: self.names.get(entry.process),
+            process: entry.process.map(|process| self.names.get(process)),
             token: entry.token,
+            task: entry.task.map(|task| self.names.get(task)),
             status: entry.status,
             from: entry.from,
             kind: entry.kind.map(|kind| self.names.get(kind)),
@@ -236,5 +243,15 @@ impl Project {
         issue.behind = false;
         self.change(now, |project| project.set_issue(number, Some(issue)));
         Effect::Changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_takes_at_most_56_bytes() {
+        assert!(size_of::<Entry>() <= 56, "{}", size_of::<Entry>());
     }
 }

@@ -36,6 +36,16 @@ impl<'a> Pulse<'a> {
         self.project.held_by(self.life).map_or(0, std::collections::BTreeSet::len)
     }
 
+    /// Whether claims get nothing.
+    pub fn drain(&self) -> bool {
+        self.project.head.drain
+    }
+
+    /// The issues that the process was asked to stop, by number.
+    pub fn cancel(&self) -> impl Iterator<Item = IssueNumber> + use<'a> {
+        self.project.index.asked(self.life)
+    }
+
     /// The issues that the process holds, with their tokens, by number.
     pub fn leases(&self) -> impl Iterator<Item = (IssueNumber, Token)> + use<'a> {
         let project = self.project;

@@ -22,6 +22,8 @@ pub(crate) struct Index {
     due_by_host: BTreeMap<NameId, Deadlines>,
     /// Lives that hold nothing, by their last sign of life.
     idle: BTreeSet<(Instant, LifeId)>,
+    /// Issues whose holder was asked to stop.
+    asked: BTreeSet<(LifeId, IssueNumber)>,
     /// Issues that nobody holds, by the number of their last lease's end.
     finished: BTreeMap<u64, IssueNumber>,
     /// Issues whose labels are behind, by the version of their status.
@@ -204,6 +206,19 @@ impl Index {
         }
     }
 
+    pub(crate) fn enter_asked(&mut self, id: LifeId, number: IssueNumber) {
+        self.asked.insert((id, number));
+    }
+
+    pub(crate) fn leave_asked(&mut self, id: LifeId, number: IssueNumber) {
+        self.asked.remove(&(id, number));
+    }
+
+    /// The issues that a life was asked to stop, by number.
+    pub(crate) fn asked(&self, id: LifeId) -> impl Iterator<Item = IssueNumber> {
+        self.asked.range((id, IssueNumber::FIRST)..).take_while(move |(life, _)| *life == id).map(|(_, number)| *number)
+    }
+
     pub(crate) fn enter_finished(&mut self, end: u64, number: IssueNumber) {
         self.finished.insert(end, number);
     }
@@ -296,6 +311,7 @@ impl Index {
         (self.due.certain.len() + self.due.silence.len()) * 2 * pair
             + (self.idle.len() + self.finished.len() + self.current.len() + self.unlabelled.len()) * pair
             + self.count(Status::Processing) as usize * size_of::<IssueNumber>()
+            + self.asked.len() * pair
             + self.held.len() * size_of::<(LifeId, BTreeSet<IssueNumber>)>()
     }
 }

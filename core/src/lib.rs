@@ -22,7 +22,8 @@
 //! | `project` | the records, and the journal that makes a command whole or nothing |
 //! | `index` | who is due when: derived from the records |
 //! | `life`, `issue` | one record each, and the orphan rule |
-//! | `checkout`, `checkin`, `heartbeat`, `repair`, `manage` | the commands that write |
+//! | `queue` | the tasks that nobody works on, and who is next |
+//! | `checkout`, `checkin`, `heartbeat`, `repair`, `tasks`, `claim`, `manage` | the commands that write |
 //! | `events` | the project's log, and whose labels are behind |
 //! | `orphans`, `look` | the commands that read |
 //! | `snapshot` | a project as bytes, and back |
@@ -31,6 +32,7 @@
 
 mod checkin;
 mod checkout;
+mod claim;
 mod events;
 mod fault;
 mod heartbeat;
@@ -42,28 +44,32 @@ mod manage;
 mod names;
 mod orphans;
 mod project;
+mod queue;
 mod refusal;
 mod repair;
 mod settings;
 mod snapshot;
 mod stats;
+mod tasks;
 mod types;
 
-pub use checkin::{Checkin, Effect};
+pub use checkin::{CheckedIn, Checkin, Effect};
 pub use checkout::{Checkout, Lease};
+pub use claim::{Assignment, Claim, Claimed, Next};
 pub use events::{Event, Events, Unlabelled};
 #[cfg(any(test, feature = "fault-injection"))]
 pub use fault::{arm as arm_fault, disarm as disarm_fault};
 pub use heartbeat::{Heartbeat, Liveness, Pulse};
-pub use look::{Holder, Metadata, Page, Process, Record, RunView, Stats};
+pub use look::{Holder, Metadata, Page, Process, QueueStats, Record, RunView, Stats, TaskState, TaskView, Tasks};
 pub use orphans::Orphan;
 pub use project::Project;
 pub use refusal::{Refusal, Stale};
 pub use repair::{Evict, Repair};
 pub use settings::{Setting, Settings};
 pub use snapshot::{Corrupt, VERSION};
-pub use stats::{Durations, Totals};
+pub use stats::{Durations, TaskTotals, Totals};
+pub use tasks::Enqueue;
 pub use types::{
-    EndedBy, EventKind, Instant, Invalid, IssueNumber, Judge, MAX_INTEGER, MAX_NAME, MAX_TEXT, Millis, Name, Now,
-    OrphanReason, Outcome, Pid, RepairOutcome, Status, Text, Token, integer,
+    Cancelled, EndedBy, EventKind, Instant, Invalid, IssueNumber, Judge, MAX_INTEGER, MAX_NAME, MAX_TEXT, Millis, Name,
+    Now, OrphanReason, Outcome, Pid, Priority, RepairOutcome, Status, TaskId, Text, Token, integer,
 };

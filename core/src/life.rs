@@ -4,7 +4,7 @@ use compact_str::CompactString;
 
 use crate::names::NameId;
 use crate::settings::{Setting, Settings};
-use crate::types::{Instant, Judge, Millis, Now, OrphanReason, Pid};
+use crate::types::{Instant, IssueNumber, Judge, Millis, Now, OrphanReason, Pid, Token};
 
 /// The number of a life within its project: later lives have higher ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,24 @@ pub(crate) struct Life {
     pub(crate) seen: Instant,
     pub(crate) progress: Option<Box<Progress>>,
     pub(crate) standing: Standing,
+    pub(crate) claims: Option<Box<Claims>>,
+}
+
+/// What is remembered of a life's last claim.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// The types that it asked for, each once, by name; none for any.
+    pub(crate) kinds: Vec<NameId>,
+    pub(crate) request: Option<Requested>,
+}
+
+/// A claim that can be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Requested {
+    pub(crate) id: CompactString,
+    /// The lease that it was answered with.
+    pub(crate) issue: IssueNumber,
+    pub(crate) token: Token,
 }
 
 /// What the work itself reported last.
@@ -123,8 +141,9 @@ impl Life {
     }
 
     /// The names that this record uses.
-    pub(crate) fn names(&self) -> impl Iterator<Item = NameId> + use<> {
-        [Some(self.process), self.host].into_iter().flatten()
+    pub(crate) fn names(&self) -> impl Iterator<Item = NameId> {
+        let kinds = self.claims.iter().flat_map(|claims| claims.kinds.iter().copied());
+        [Some(self.process), self.host].into_iter().flatten().chain(kinds)
     }
 
     /// The size of its free texts.

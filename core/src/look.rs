@@ -5,8 +5,9 @@ use std::ops::Bound;
 use crate::issue::{Issue, Run};
 use crate::life::{Life, LifeId};
 use crate::project::Project;
+use crate::queue::{Task, TaskNumber};
 use crate::stats::{Durations, Totals};
-use crate::types::{EndedBy, Instant, IssueNumber, Millis, Now, OrphanReason, Pid, Status, Token};
+use crate::types::{EndedBy, Instant, IssueNumber, Millis, Now, OrphanReason, Pid, Priority, Status, Token};
 
 /// The whole record of an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,14 @@ pub struct Record<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunView<'a> {
     /// Somebody holds it.
-    Held(Holder<'a>),
+    Held {
+        /// Who.
+        holder: Holder<'a>,
+        /// For which task.
+        task: Option<TaskView<'a>>,
+        /// When the holder was asked to stop, and why.
+        asked: Option<(Instant, Option<&'a str>)>,
+    },
     /// Nobody does.
     Ended {
         /// Since when.
@@ -74,6 +82,85 @@ impl<'a> Metadata<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         self.0.iter().map(|(field, value)| (field.as_str(), value.as_str()))
     }
+}
+
+/// A task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskView<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its issue.
+    pub issue: IssueNumber,
+    /// Its type.
+    pub kind: &'a str,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The issue's title.
+    pub title: Option<&'a str>,
+    /// JSON.
+    pub payload: Option<&'a str>,
+    /// How many of its runs failed.
+    pub attempts: u16,
+    /// How many of its runs lost their worker.
+    pub orphans: u16,
+    /// Where it is.
+    pub state: TaskState<'a>,
+}
+
+/// Where a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState<'a> {
+    /// It can be claimed, once its issue is free.
+    Waiting {
+        /// Since when.
+        since: Instant,
+        /// Whether somebody holds its issue.
+        held: bool,
+    },
+    /// It can be claimed later.
+    Delayed {
+        /// When.
+        due: Instant,
+    },
+    /// Somebody works on it.
+    Running,
+    /// Nobody will be given it, unless somebody revives it.
+    Dead {
+        /// Since when.
+        at: Instant,
+        /// Why.
+        reason: Option<&'a str>,
+    },
+}
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tasks {
+    /// Those that wait.
+    Waiting,
+    /// Those that wait later.
+    Delayed,
+    /// Those that nobody will be given.
+    Dead,
+}
+
+/// The figures of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueStats {
+    /// How many tasks wait.
+    pub waiting: u64,
+    /// How many are not due yet.
+    pub delayed: u64,
+    /// How many run.
+    pub running: u64,
+    /// How many are dead.
+    pub dead: u64,
+    /// Whether claims get nothing.
+    pub drain: bool,
+    /// For how long the oldest waits.
+    pub oldest: Option<Millis>,
+    /// How many wait, by priority, the most urgent first.
+    pub depth: Vec<(Priority, u64)>,
 }
 
 /// What is known of a life that holds, or may hold, issues.
@@ -118,7 +205,7 @@ pub struct Page<T> {
 }
 
 /// The figures of a project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
     /// When the project came into being.
     pub created: Instant,
@@ -130,8 +217,12 @@ pub struct Stats {
     pub processes: u64,
     /// How many leases are orphaned now.
     pub orphans: u64,
+    /// The queue.
+    pub queue: QueueStats,
     /// Totals since creation.
     pub totals: Totals,
+    /// From when a task began to wait to its claim.
+    pub wait: Durations,
     /// From checkout to the lease's end.
     pub hold: Durations,
     /// From becoming an orphan to its repair.
@@ -152,9 +243,14 @@ impl Project {
 
     fn record_of<'a>(&'a self, now: Now, number: IssueNumber, issue: &'a Issue) -> Option<Record<'a>> {
         let (process, pid, host, run) = match &issue.run {
-            Run::Held(id) => {
-                let life = self.lives.get(id)?;
-                (life.process, life.pid, life.host, RunView::Held(self.holder(now, life)))
+            Run::Held(_) | Run::Working(_) => {
+                let life = self.lives.get(&issue.holder()?)?;
+                let run = RunView::Held {
+                    holder: self.holder(now, life),
+                    task: issue.task().map(|task| self.task_view(task, TaskState::Running)),
+                    asked: issue.asked().map(|asked| (asked.at, asked.reason.as_deref())),
+                };
+                (life.process, life.pid, life.host, run)
             }
             Run::Ended(ended) => {
                 let run = RunView::Ended {
@@ -215,6 +311,107 @@ impl Project {
         Page { next: None, rows }
     }
 
+    /// How many tasks of an issue wait, delayed ones among them, and how many are dead.
+    pub fn task_counts(&self, issue: IssueNumber) -> (u64, u64) {
+        (self.order.of_issue(issue).count() as u64, self.order.dead_of_issue(issue).count() as u64)
+    }
+
+    /// Tasks, in the order in which they began to wait, or died, from the cursor (0 begins): at most `count` rows, after
+    /// looking at no more than ten times as many.
+    pub fn list_tasks(&self, now: Now, which: Tasks, cursor: u64, count: usize) -> Page<TaskView<'_>> {
+        match which {
+            Tasks::Dead => {
+                let from = self.queue.dead.range(cursor..).map(|(number, dead)| {
+                    let state = TaskState::Dead { at: dead.at, reason: dead.reason.as_deref() };
+                    (*number, Some(self.task_view(&dead.task, state)))
+                });
+                Self::page(from, count)
+            }
+            Tasks::Waiting | Tasks::Delayed => {
+                // The last bit of a cursor says which numbers it is among: clients may keep no more than 53 bits.
+                let among_delayed = cursor & 1 == 1 || (cursor == 0 && which == Tasks::Delayed);
+                let from = TaskNumber::new(cursor >> 1, among_delayed);
+                let rows = self.queue.tasks.range(from..).map(|(number, task)| {
+                    let state = self.state(now, *number, task);
+                    let wanted = matches!(state, TaskState::Delayed { .. }) == (which == Tasks::Delayed);
+                    let cursor = number.count() << 1 | u64::from(number.is_delayed());
+                    (cursor, wanted.then(|| self.task_view(task, state)))
+                });
+                Self::page(rows, count)
+            }
+        }
+    }
+
+    /// The first rows of a list, each with its cursor, and where it goes on.
+    fn page<'a>(all: impl Iterator<Item = (u64, Option<TaskView<'a>>)>, count: usize) -> Page<TaskView<'a>> {
+        let looks = count.saturating_mul(Self::LOOKS_PER_ROW);
+        let (mut rows, mut text) = (Vec::new(), 0);
+        for (looked, (cursor, row)) in all.enumerate() {
+            if rows.len() == count || looked == looks || text > Self::TEXT_PER_PAGE {
+                return Page { next: Some(cursor), rows };
+            }
+            if let Some(row) = row {
+                text += [row.title, row.payload].into_iter().flatten().map(str::len).sum::<usize>();
+                rows.push(row);
+            }
+        }
+        Page { next: None, rows }
+    }
+
+    fn state(&self, now: Now, number: TaskNumber, task: &Task) -> TaskState<'static> {
+        if number.is_delayed() && task.turn > now.at {
+            return TaskState::Delayed { due: task.turn };
+        }
+        let held = self.issues.get(&task.issue).is_some_and(|issue| issue.holder().is_some());
+        TaskState::Waiting { since: task.turn, held }
+    }
+
+    fn task_view<'a>(&'a self, task: &'a Task, state: TaskState<'a>) -> TaskView<'a> {
+        TaskView {
+            id: &task.id,
+            issue: task.issue,
+            kind: self.names.get(task.kind),
+            priority: task.priority,
+            title: task.title(),
+            payload: task.payload(),
+            attempts: task.attempts,
+            orphans: task.orphans,
+            state,
+        }
+    }
+
+    /// The figures of the queue now. Costs time in proportion to the tasks that fell due since the last write, besides.
+    fn queue_stats(&self, now: Now) -> QueueStats {
+        let mut depth = self.order.depth().clone();
+        for number in self.order.unnoticed(now.at) {
+            let Some(task) = self.queue.tasks.get(&number) else { continue };
+            *depth.entry(task.priority).or_default() += 1;
+        }
+        let waiting = depth.values().sum();
+        let first = self.queue.tasks.first_key_value().filter(|(number, _)| !number.is_delayed());
+        let oldest = [first.map(|(_, task)| task.turn), self.order.first_due().filter(|due| *due <= now.at)];
+        QueueStats {
+            waiting,
+            delayed: (self.queue.tasks.len() as u64).saturating_sub(waiting),
+            running: self.order.running(),
+            dead: self.queue.dead.len() as u64,
+            drain: self.head.drain,
+            oldest: oldest.into_iter().flatten().min().map(|turn| now.at.since(turn)),
+            depth: depth.into_iter().rev().collect(),
+        }
+    }
+
+    /// How many tasks wait or are delayed, and how many are dead.
+    pub fn task_count(&self) -> (usize, usize) {
+        (self.queue.tasks.len(), self.queue.dead.len())
+    }
+
+    /// How long until the next delayed task is due that nobody noticed so far.
+    pub fn next_due(&self, now: Now) -> Option<Millis> {
+        // Rounded up: a timer that fires a little early would find nothing.
+        self.order.next_due().map(|(due, _)| due.since(now.at).plus(Millis(1)))
+    }
+
     /// Lives of processes, oldest first, from the cursor (0 begins): at most `count` rows.
     pub fn list_processes(&self, now: Now, cursor: u64, count: usize) -> Page<Process<'_>> {
         let (mut rows, mut text) = (Vec::new(), 0);
@@ -251,7 +448,9 @@ impl Project {
             issues,
             processes: self.index.processes() as u64,
             orphans: self.orphan_count(now),
+            queue: self.queue_stats(now),
             totals: self.head.totals,
+            wait: self.wait.durations(),
             hold: self.hold.durations(),
             detection: self.detection.durations(),
         }
@@ -268,7 +467,9 @@ impl Project {
             + self.lives.len() * size_of::<(LifeId, Life)>() * 3 / 2
             + self.names.len() * 80
             + self.log.memory()
-            + self.index.memory() * 3 / 2
+            + (self.queue.tasks.len() + self.queue.dead.len()) * (size_of::<Task>() + 3 * size_of::<u64>())
+            + self.queue.finished.len() * 2 * size_of::<Task>()
+            + (self.index.memory() + self.order.memory()) * 3 / 2
     }
 }
 

@@ -6,7 +6,7 @@ use crate::issue::{Issue, Run};
 use crate::project::Project;
 use crate::refusal::Refusal;
 use crate::settings::{Setting, Settings};
-use crate::types::{EventKind, IssueNumber, Now};
+use crate::types::{EventKind, IssueNumber, Now, Status};
 
 impl Project {
     /// Removes every trace of an issue that nobody holds. Unchanged where it was not known.
@@ -17,23 +17,29 @@ impl Project {
         if let Some((issue, _, life)) = self.holder_of(number) {
             return Err(self.held(number, issue, life));
         }
-        let Some(Issue { token, kind, run: Run::Ended(ended), .. }) = self.issues.get(&number).map(|issue| &**issue)
-        else {
-            return Ok(Effect::Unchanged);
-        };
-        let entry = Entry {
+        let forget = Entry {
             issue: number,
-            token: *token,
+            token: None,
             at: now.at,
-            process: ended.process,
-            kind: *kind,
+            process: None,
+            kind: None,
+            task: None,
             what: EventKind::Forget,
             status: None,
-            from: Some(ended.outcome.into()),
+            from: self.is_queued(number).then_some(Status::Queued),
             reason: None,
+        };
+        let entry = match self.issues.get(&number).map(|issue| &**issue) {
+            Some(Issue { token, kind, run: Run::Ended(ended), .. }) => {
+                let (token, process) = (Some(*token), Some(ended.process));
+                Entry { token, process, kind: *kind, from: Some(ended.status()), ..forget }
+            }
+            _ if self.has_tasks(number) => forget,
+            _ => return Ok(Effect::Unchanged),
         };
         self.change(now, |project| {
             project.next_event();
+            project.forget_tasks(number);
             project.set_issue(number, None);
             project.log(entry);
         });

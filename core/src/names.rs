@@ -11,6 +11,11 @@ use compact_str::CompactString;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NameId(NonZeroU32);
 
+impl NameId {
+    pub(crate) const FIRST: Self = Self(NonZeroU32::MIN);
+    pub(crate) const LAST: Self = Self(NonZeroU32::MAX);
+}
+
 /// The names that a project's records use, each with how many use it. One that nobody uses is gone.
 ///
 /// Both directions grow a piece at a time, so that no single command pays for moving all names.

@@ -1,7 +1,7 @@
 //! The value: records, the indexes derived from them, and the journal that makes each command whole or nothing.
 //!
-//! Every change goes through [`Project::set_issue`], [`Project::set_life`], [`Project::record`] or the copied
-//! [`Head`]. They note what was there before, so that a panic in the middle of a command can be taken back, and
+//! Every change goes through [`Project::set_issue`], [`Project::set_life`], [`Project::set_task`], [`Project::set_dead`],
+//! [`Project::set_finished`], [`Project::record`] or the copied [`Head`]. They note what was there before, so that a panic in the middle of a command can be taken back, and
 //! they keep the indexes in step, so that no command can forget one. The commands are in files of their own.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
@@ -12,6 +12,7 @@ use crate::index::{Index, Place};
 use crate::issue::{Issue, Run};
 use crate::life::{Life, LifeId, Orphaned};
 use crate::names::Names;
+use crate::queue::{Dead, Finished, Order, Queue, Task, TaskNumber};
 use crate::settings::{Setting, Settings};
 use crate::stats::{Histogram, Recorded, Totals};
 use crate::types::{Instant, IssueNumber, Millis, Name, Now, Token};
@@ -23,12 +24,15 @@ use crate::types::{Instant, IssueNumber, Millis, Name, Now, Token};
 #[derive(Debug, Clone)]
 pub struct Project {
     pub(crate) head: Head,
+    pub(crate) wait: Histogram,
     pub(crate) hold: Histogram,
     pub(crate) detection: Histogram,
     pub(crate) issues: BTreeMap<IssueNumber, Box<Issue>>,
     pub(crate) lives: BTreeMap<LifeId, Life>,
+    pub(crate) queue: Queue,
     pub(crate) names: Names,
     pub(crate) index: Index,
+    pub(crate) order: Order,
     pub(crate) log: Log,
     journal: Journal,
 }
@@ -43,6 +47,16 @@ pub(crate) struct Head {
     pub(crate) ends: u64,
     /// The number of the newest event.
     pub(crate) last_event: u64,
+    /// How many times a task began to wait.
+    pub(crate) waits: u64,
+    /// When the last one did: whoever comes later waits behind it, whatever the clock says.
+    pub(crate) last_turn: Instant,
+    /// How many tasks died.
+    pub(crate) deaths: u64,
+    /// How many tasks were finished.
+    pub(crate) finishes: u64,
+    /// Whether claims get nothing.
+    pub(crate) drain: bool,
     pub(crate) settings: Settings,
     pub(crate) totals: Totals,
 }
@@ -77,6 +91,9 @@ impl Clone for Journal {
 enum Before {
     Issue(IssueNumber, Option<Box<Issue>>),
     Life(LifeId, Option<Life>),
+    Task(TaskNumber, Option<Box<Task>>),
+    Dead(u64, Option<Box<Dead>>),
+    Finished(u64, Option<Finished>),
     Recorded(Measure, Recorded),
     Logged,
     Trimmed(Entry),
@@ -87,6 +104,8 @@ enum Before {
 /// Which histogram a duration belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Measure {
+    /// From when a task began to wait to its claim.
+    Wait,
     /// From checkout to the lease's end.
     Hold,
     /// From becoming an orphan to its repair.
@@ -97,6 +116,9 @@ impl Project {
     /// How many records of each kind a single write may drop because they are over a limit.
     const TRIM: usize = 16;
 
+    /// How many tasks that fell due a single write notices.
+    const RIPEN: usize = 64;
+
     /// An empty project with default settings.
     pub fn new(created: Instant) -> Self {
         Self::with_head(Head {
@@ -105,6 +127,11 @@ impl Project {
             next_life: LifeId(1),
             ends: 0,
             last_event: 0,
+            waits: 0,
+            last_turn: Instant::EPOCH,
+            deaths: 0,
+            finishes: 0,
+            drain: false,
             settings: Settings::default(),
             totals: Totals::default(),
         })
@@ -113,12 +140,15 @@ impl Project {
     pub(crate) fn with_head(head: Head) -> Self {
         Self {
             head,
+            wait: Histogram::default(),
             hold: Histogram::default(),
             detection: Histogram::default(),
             issues: BTreeMap::new(),
             lives: BTreeMap::new(),
+            queue: Queue::default(),
             names: Names::default(),
             index: Index::default(),
+            order: Order::default(),
             log: Log::default(),
             journal: Journal::default(),
         }
@@ -131,6 +161,7 @@ impl Project {
         self.trim_log();
         let answer = changes(self);
         self.trim(now);
+        self.ripen(now.at, Self::RIPEN);
         self.journal.close();
         self.names.sweep();
         answer
@@ -150,6 +181,12 @@ impl Project {
                 Before::Issue(number, None) => drop(self.issues.remove(&number)),
                 Before::Life(id, Some(life)) => drop(self.lives.insert(id, life)),
                 Before::Life(id, None) => drop(self.lives.remove(&id)),
+                Before::Task(number, Some(task)) => drop(self.queue.tasks.insert(number, task)),
+                Before::Task(number, None) => drop(self.queue.tasks.remove(&number)),
+                Before::Dead(number, Some(dead)) => drop(self.queue.dead.insert(number, dead)),
+                Before::Dead(number, None) => drop(self.queue.dead.remove(&number)),
+                Before::Finished(number, Some(finished)) => drop(self.queue.finished.insert(number, finished)),
+                Before::Finished(number, None) => drop(self.queue.finished.remove(&number)),
                 Before::Recorded(measure, recorded) => self.histogram(measure).take_back(recorded),
                 Before::Logged => self.log.pop(),
                 Before::Trimmed(entry) => self.log.put_back(entry),
@@ -163,6 +200,7 @@ impl Project {
     /// Makes names' counts and all indexes anew from the records.
     pub(crate) fn rebuild(&mut self) {
         self.index = Index::default();
+        self.order = Order::default();
         self.names.release_all();
         let lives: Vec<LifeId> = self.lives.keys().copied().collect();
         for id in lives {
@@ -172,6 +210,10 @@ impl Project {
         for (number, issue) in issues {
             books.enter_issue(*number, issue);
         }
+        let (queue, mut books) = self.queue_and_books();
+        queue.tasks.iter().for_each(|(number, task)| books.enter_task(*number, task));
+        queue.dead.iter().for_each(|(number, dead)| books.enter_dead(*number, dead));
+        queue.finished.iter().for_each(|(number, finished)| books.order.enter_finished(*number, finished));
         for entry in self.log.iter(0) {
             entry.names().for_each(|name| self.names.acquire(name));
             self.index.enter_texts(entry.text_bytes());
@@ -207,8 +249,88 @@ impl Project {
 
     /// The issues, and everything that is derived from them and from the lives.
     fn issues_and_books(&mut self) -> (&mut BTreeMap<IssueNumber, Box<Issue>>, Books<'_>) {
-        let Self { issues, lives, names, index, head, .. } = self;
-        (issues, Books { names, index, lives, settings: &head.settings })
+        let Self { issues, lives, names, index, order, head, .. } = self;
+        (issues, Books { names, index, order, lives, settings: &head.settings })
+    }
+
+    /// The tasks, and everything that is derived from them and from the issues.
+    fn queue_and_books(&mut self) -> (&mut Queue, QueueBooks<'_>) {
+        let Self { queue, issues, names, index, order, head, .. } = self;
+        (queue, QueueBooks { names, index, order, issues, settings: &head.settings })
+    }
+
+    /// Stores or removes the record of a task that waits.
+    pub(crate) fn set_task(&mut self, number: TaskNumber, new: Option<Box<Task>>) {
+        fault::point();
+        let (queue, mut books) = self.queue_and_books();
+        if let Some(old) = queue.tasks.get(&number) {
+            books.leave_task(number, old);
+        }
+        fault::point();
+        if let Some(new) = &new {
+            books.enter_task(number, new);
+        }
+        fault::point();
+        let old = match new {
+            Some(task) => queue.tasks.insert(number, task),
+            None => queue.tasks.remove(&number),
+        };
+        self.note(Before::Task(number, old));
+        fault::point();
+    }
+
+    /// Stores or removes the record of a dead task.
+    pub(crate) fn set_dead(&mut self, number: u64, new: Option<Box<Dead>>) {
+        fault::point();
+        let (queue, mut books) = self.queue_and_books();
+        if let Some(old) = queue.dead.get(&number) {
+            books.leave_dead(number, old);
+        }
+        fault::point();
+        if let Some(new) = &new {
+            books.enter_dead(number, new);
+        }
+        fault::point();
+        let old = match new {
+            Some(dead) => queue.dead.insert(number, dead),
+            None => queue.dead.remove(&number),
+        };
+        self.note(Before::Dead(number, old));
+        fault::point();
+    }
+
+    /// Remembers or forgets that a task was finished.
+    pub(crate) fn set_finished(&mut self, number: u64, new: Option<Finished>) {
+        fault::point();
+        let Self { queue, order, .. } = self;
+        if let Some(old) = queue.finished.get(&number) {
+            order.leave_finished(old);
+        }
+        if let Some(new) = &new {
+            order.enter_finished(number, new);
+        }
+        fault::point();
+        let old = match new {
+            Some(finished) => queue.finished.insert(number, finished),
+            None => queue.finished.remove(&number),
+        };
+        self.note(Before::Finished(number, old));
+        fault::point();
+    }
+
+    /// Takes note of the tasks that fell due by `at`, of at most so many. Answers whether there were any. This changes
+    /// what is derived only, so it needs no journal.
+    pub(crate) fn ripen(&mut self, at: Instant, most: usize) -> bool {
+        let (queue, books) = self.queue_and_books();
+        let mut any = false;
+        for _ in 0..most {
+            let Some((due, number)) = books.order.next_due().filter(|(due, _)| *due <= at) else { break };
+            let Some(task) = queue.tasks.get(&number).filter(|task| task.turn == due) else { break };
+            let held = books.is_held(task.issue);
+            books.order.ripen(number, task, held, books.settings);
+            any = true;
+        }
+        any
     }
 
     /// Stores, replaces or removes the record of a life.
@@ -281,6 +403,7 @@ impl Project {
 
     fn histogram(&mut self, measure: Measure) -> &mut Histogram {
         match measure {
+            Measure::Wait => &mut self.wait,
             Measure::Hold => &mut self.hold,
             Measure::Detection => &mut self.detection,
         }
@@ -314,6 +437,10 @@ impl Project {
     pub(crate) fn set_settings(&mut self, settings: Settings) {
         fault::point();
         let moves = |setting| self.head.settings.get(setting) != settings.get(setting);
+        if moves(Setting::QueueAging) {
+            self.set_aging(settings.get(Setting::QueueAging));
+        }
+        let moves = |setting| self.head.settings.get(setting) != settings.get(setting);
         if !moves(Setting::AttestTtl) && !moves(Setting::MaxSilence) {
             self.head.settings = settings;
             fault::point();
@@ -330,6 +457,17 @@ impl Project {
         fault::point();
     }
 
+    /// Changes how long a point of priority is worth: all tasks leave the order for it.
+    fn set_aging(&mut self, aging: u64) {
+        let (queue, mut books) = self.queue_and_books();
+        queue.tasks.iter().for_each(|(number, task)| books.leave_order(*number, task));
+        fault::point();
+        self.head.settings.set(Setting::QueueAging, aging);
+        let (queue, mut books) = self.queue_and_books();
+        queue.tasks.iter().for_each(|(number, task)| books.enter_order(*number, task));
+        fault::point();
+    }
+
     /// Drops what is over the project's limits, oldest first, a few records a write.
     fn trim(&mut self, now: Now) {
         let kept = self.head.settings.millis(Setting::ProcessKept);
@@ -343,6 +481,13 @@ impl Project {
         for _ in 0..Self::TRIM {
             match self.index.oldest_finished() {
                 Some(number) if kept > 0 && self.index.finished_len() as u64 > kept => self.set_issue(number, None),
+                _ => break,
+            }
+        }
+        let kept = self.head.settings.get(Setting::FinishedKept);
+        for _ in 0..Self::TRIM {
+            match self.queue.finished.first_key_value() {
+                Some((number, _)) if self.queue.finished.len() as u64 > kept => self.set_finished(*number, None),
                 _ => break,
             }
         }
@@ -399,7 +544,8 @@ impl Project {
 
     /// How many allocations freeing the project takes, roughly.
     pub fn free_effort(&self) -> usize {
-        self.issues.len() + self.lives.len() + self.names.len() + self.log.len() / 256
+        let tasks = self.queue.tasks.len() + self.queue.dead.len() + self.queue.finished.len();
+        self.issues.len() + self.lives.len() + tasks + self.names.len() + self.log.len() / 256
     }
 }
 
@@ -407,8 +553,58 @@ impl Project {
 struct Books<'a> {
     names: &'a mut Names,
     index: &'a mut Index,
+    order: &'a mut Order,
     lives: &'a BTreeMap<LifeId, Life>,
     settings: &'a Settings,
+}
+
+/// What is derived from tasks: names' uses, sizes and the order.
+struct QueueBooks<'a> {
+    names: &'a mut Names,
+    index: &'a mut Index,
+    order: &'a mut Order,
+    issues: &'a BTreeMap<IssueNumber, Box<Issue>>,
+    settings: &'a Settings,
+}
+
+impl QueueBooks<'_> {
+    fn is_held(&self, issue: IssueNumber) -> bool {
+        self.issues.get(&issue).is_some_and(|issue| issue.holder().is_some())
+    }
+
+    fn enter_task(&mut self, number: TaskNumber, task: &Task) {
+        self.names.acquire(task.kind);
+        self.index.enter_texts(task.text_bytes());
+        self.enter_order(number, task);
+    }
+
+    fn leave_task(&mut self, number: TaskNumber, task: &Task) {
+        self.names.release(task.kind);
+        self.index.leave_texts(task.text_bytes());
+        self.leave_order(number, task);
+    }
+
+    fn enter_order(&mut self, number: TaskNumber, task: &Task) {
+        let held = self.is_held(task.issue);
+        self.order.enter_task(number, task, held, self.settings);
+    }
+
+    fn leave_order(&mut self, number: TaskNumber, task: &Task) {
+        let held = self.is_held(task.issue);
+        self.order.leave_task(number, task, held, self.settings);
+    }
+
+    fn enter_dead(&mut self, number: u64, dead: &Dead) {
+        self.names.acquire(dead.task.kind);
+        self.index.enter_texts(dead.text_bytes());
+        self.order.enter_dead(number, dead);
+    }
+
+    fn leave_dead(&mut self, number: u64, dead: &Dead) {
+        self.names.release(dead.task.kind);
+        self.index.leave_texts(dead.text_bytes());
+        self.order.leave_dead(number, dead);
+    }
 }
 
 impl Books<'_> {
@@ -421,11 +617,27 @@ impl Books<'_> {
         }
         match &issue.run {
             Run::Ended(ended) => self.index.enter_finished(ended.end, number),
-            Run::Held(id) => {
-                let place = || Some(Place::of(self.lives.get(id)?, self.settings));
-                self.index.enter_held(*id, number, place);
+            Run::Held(id) => self.enter_held(*id, number),
+            Run::Working(working) => {
+                self.enter_held(working.life, number);
+                working.task.iter().for_each(|task| self.order.enter_running(task));
+                if working.asked.is_some() {
+                    self.index.enter_asked(working.life, number);
+                }
             }
         }
+    }
+
+    fn enter_held(&mut self, id: LifeId, number: IssueNumber) {
+        let place = || Some(Place::of(self.lives.get(&id)?, self.settings));
+        self.index.enter_held(id, number, place);
+        self.order.hold(number);
+    }
+
+    fn leave_held(&mut self, id: LifeId, number: IssueNumber) {
+        let place = || Some(Place::of(self.lives.get(&id)?, self.settings));
+        self.index.leave_held(id, number, place);
+        self.order.free(number);
     }
 
     fn leave_issue(&mut self, number: IssueNumber, issue: &Issue) {
@@ -437,9 +649,13 @@ impl Books<'_> {
         }
         match &issue.run {
             Run::Ended(ended) => self.index.leave_finished(ended.end),
-            Run::Held(id) => {
-                let place = || Some(Place::of(self.lives.get(id)?, self.settings));
-                self.index.leave_held(*id, number, place);
+            Run::Held(id) => self.leave_held(*id, number),
+            Run::Working(working) => {
+                self.leave_held(working.life, number);
+                working.task.iter().for_each(|task| self.order.leave_running(task));
+                if working.asked.is_some() {
+                    self.index.leave_asked(working.life, number);
+                }
             }
         }
     }

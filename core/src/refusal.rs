@@ -58,6 +58,13 @@ pub enum Refusal {
         /// Who holds it.
         process: String,
     },
+    /// The id of a new task is that of a task of another issue.
+    OtherIssue {
+        /// The id.
+        task: String,
+        /// The other issue.
+        issue: IssueNumber,
+    },
 }
 
 /// What makes a token stale.
@@ -78,7 +85,7 @@ pub enum Stale {
 
 impl Refusal {
     /// All codes, in the order of [`Refusal::code_index`].
-    pub const CODES: [&'static str; 7] = ["HELD", "DONE", "STALE", "NOTHELD", "NOPROC", "INUSE", "ALIVE"];
+    pub const CODES: [&'static str; 8] = ["HELD", "DONE", "STALE", "NOTHELD", "NOPROC", "INUSE", "ALIVE", "ERR"];
 
     /// Which of [`Refusal::CODES`] this is.
     pub const fn code_index(&self) -> usize {
@@ -90,6 +97,7 @@ impl Refusal {
             Self::NoProcess { .. } => 4,
             Self::InUse { .. } => 5,
             Self::Alive { .. } => 6,
+            Self::OtherIssue { .. } => 7,
         }
     }
 
@@ -103,6 +111,7 @@ impl Refusal {
             Self::NoProcess { .. } => "NOPROC",
             Self::InUse { .. } => "INUSE",
             Self::Alive { .. } => "ALIVE",
+            Self::OtherIssue { .. } => "ERR",
         }
     }
 }
@@ -126,6 +135,9 @@ impl fmt::Display for Refusal {
             }
             Self::Alive { issue, process } => {
                 write!(f, "issue {issue} is held by {process}, which is not an orphan")
+            }
+            Self::OtherIssue { task, issue } => {
+                write!(f, "ID {task} is a task of issue {issue}: ids are unique among a project's tasks")
             }
         }
     }

@@ -1,10 +1,11 @@
 //! `REPAIR`, which ends an orphan's lease, and `EVICT`, which ends anyone's.
 
-use crate::checkin::{Effect, Left};
+use crate::checkin::{Effect, End, Left};
 use crate::issue::Run;
 use crate::project::Project;
 use crate::refusal::{Refusal, Stale};
-use crate::types::{EndedBy, IssueNumber, Now, Outcome, RepairOutcome, Text, Token};
+use crate::tasks::Disposal;
+use crate::types::{EndedBy, IssueNumber, Now, Outcome, RepairOutcome, Status, Text, Token};
 
 /// The end of an orphan's lease.
 #[derive(Debug, Clone, Copy)]
@@ -13,8 +14,10 @@ pub struct Repair<'a> {
     pub issue: IssueNumber,
     /// The orphan's token.
     pub token: Token,
-    /// What the issue is afterwards.
+    /// What the issue is afterwards, unless its task waits again.
     pub outcome: RepairOutcome,
+    /// Queue its task again.
+    pub requeue: bool,
     /// Why, for people.
     pub reason: Option<Text<'a>>,
 }
@@ -26,6 +29,8 @@ pub struct Evict<'a> {
     pub issue: IssueNumber,
     /// Only this lease; none is whichever there is.
     pub token: Option<Token>,
+    /// Queue its task again.
+    pub requeue: bool,
     /// Why, for people.
     pub reason: Option<Text<'a>>,
 }
@@ -35,40 +40,42 @@ impl Project {
     ///
     /// # Errors
     /// [`Refusal::Alive`], [`Refusal::Stale`] and [`Refusal::NotHeld`] as the contract says; nothing changes then.
-    pub fn repair(&mut self, now: Now, request: &Repair<'_>) -> Result<(Outcome, Effect), Refusal> {
-        let end = End {
+    pub fn repair(&mut self, now: Now, request: &Repair<'_>) -> Result<(Status, Effect), Refusal> {
+        let end = Ending {
             issue: request.issue,
             token: Some(request.token),
             by: EndedBy::Repair,
             outcome: request.outcome.into(),
+            requeue: request.requeue,
             reason: request.reason,
         };
         self.end(now, end)
     }
 
-    /// Ends a lease, whoever holds it. Answers the issue's new status, which is always `error`.
+    /// Ends a lease, whoever holds it. Answers the issue's new status.
     ///
     /// # Errors
     /// [`Refusal::Stale`] and [`Refusal::NotHeld`] as the contract says; nothing changes then.
-    pub fn evict(&mut self, now: Now, request: &Evict<'_>) -> Result<(Outcome, Effect), Refusal> {
-        let end = End {
+    pub fn evict(&mut self, now: Now, request: &Evict<'_>) -> Result<(Status, Effect), Refusal> {
+        let end = Ending {
             issue: request.issue,
             token: request.token,
             by: EndedBy::Evict,
             outcome: Outcome::Error,
+            requeue: request.requeue,
             reason: request.reason,
         };
         self.end(now, end)
     }
 
-    fn end(&mut self, now: Now, end: End<'_>) -> Result<(Outcome, Effect), Refusal> {
+    fn end(&mut self, now: Now, end: Ending<'_>) -> Result<(Status, Effect), Refusal> {
         let number = end.issue;
         let issue = self.issues.get(&number).ok_or(Refusal::NotHeld { issue: number })?;
         if let Run::Ended(ended) = &issue.run {
             let token = end.token.ok_or(Refusal::NotHeld { issue: number })?;
             let again = ended.by == end.by && ended.outcome == end.outcome;
             Self::again_or_stale(number, issue, ended, token, again)?;
-            return Ok((end.outcome, Effect::Unchanged));
+            return Ok((ended.status(), Effect::Unchanged));
         }
         if let Some(token) = end.token.filter(|token| *token != issue.token) {
             return Err(Refusal::Stale { issue: number, token, because: Stale::Other(issue.token) });
@@ -80,7 +87,7 @@ impl Project {
             return Err(Refusal::Alive { issue: number, process });
         }
         let started = issue.started;
-        self.change(now, |project| {
+        let status = self.change(now, |project| {
             let orphaned = orphaned.filter(|_| end.by == EndedBy::Repair);
             if let Some(orphaned) = orphaned {
                 project.count_repair(now.at, started, orphaned);
@@ -88,17 +95,19 @@ impl Project {
             project.punish_death(holder);
             let orphan = orphaned.map(|orphaned| orphaned.reason);
             let left = Left { reason: end.reason, orphan, ..Left::default() };
-            project.end_lease(now.at, number, holder, end.by, end.outcome, left);
+            let Ending { by, outcome, requeue, .. } = end;
+            project.end_lease(now.at, number, holder, End { by, outcome, disposal: Disposal::Lose { requeue } }, left)
         });
-        Ok((end.outcome, Effect::Changed))
+        Ok((status, Effect::Changed))
     }
 }
 
 /// What `REPAIR` and `EVICT` have in common.
-struct End<'a> {
+struct Ending<'a> {
     issue: IssueNumber,
     token: Option<Token>,
     by: EndedBy,
     outcome: Outcome,
+    requeue: bool,
     reason: Option<Text<'a>>,
 }

@@ -1,13 +1,14 @@
 //! A project as bytes: what RDB files, AOF rewrites, DUMP and DEBUG DIGEST are made of.
 //!
-//! A project is a sequence of **pieces**: one head, then its lives, its issues and its events, each in order and a few hundred to
-//! a piece, so that no step holds the whole in memory. A piece begins with the version of its encoding; the rest is
+//! A project is a sequence of **pieces**: one head, then its lives, issues, tasks, dead tasks, finished tasks and events,
+//! each in order and a few hundred to a piece, so that no step holds the whole in memory. A piece begins with the version of its encoding; the rest is
 //! [postcard](https://postcard.jamesmunns.com/wire-format), a stable format of variable-length integers. Names are
 //! spelled out once a piece. Equal projects give equal bytes, whatever order their commands came in.
 //!
 //! Reading trusts nothing: every value is checked as a command's argument would be, and every reference.
 
 mod v1;
+mod v2;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,19 +16,20 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Entry, Log};
-use crate::issue::{Ended, Issue, Run};
-use crate::life::{Life, LifeId, Progress, Standing};
+use crate::issue::{Aftermath, Asked, Ended, Issue, Run, Working};
+use crate::life::{Claims, Life, LifeId, Progress, Requested, Standing};
 use crate::names::{NameId, Names};
 use crate::project::{Head, Project};
+use crate::queue::{Dead, Finished, Task, TaskNumber, Texts};
 use crate::settings::Settings;
 use crate::stats::{Histogram, Totals};
 use crate::types::{
-    EndedBy, EventKind, HIGHEST_STORED, Instant, IssueNumber, Millis, Name, OrphanReason, Outcome, Pid, Status, Text,
-    Token,
+    EndedBy, EventKind, HIGHEST_STORED, Instant, IssueNumber, Millis, Name, OrphanReason, Outcome, Pid, Priority,
+    Status, TaskId, Text, Token,
 };
 
 /// The version of the encoding that this build writes, and the newest that it reads.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// How many records a piece holds at most.
 const PIECE: usize = 256;
@@ -56,6 +58,12 @@ enum Piece<'a> {
     Lives(Rows<'a, LifeRow<'a>>),
     #[serde(borrow)]
     Issues(Rows<'a, IssueRow<'a>>),
+    #[serde(borrow)]
+    Tasks(Rows<'a, WaitingRow<'a>>),
+    #[serde(borrow)]
+    Dead(Rows<'a, DeadRow<'a>>),
+    #[serde(borrow)]
+    Finished(Vec<FinishedRow<'a>>),
     /// The number of the first, and the events.
     Events(u64, #[serde(borrow)] Rows<'a, EventRow<'a>>),
 }
@@ -67,8 +75,14 @@ struct HeadRow {
     next_life: u64,
     ends: u64,
     last_event: u64,
+    waits: u64,
+    last_turn: Instant,
+    deaths: u64,
+    finishes: u64,
+    drain: bool,
     settings: Settings,
     totals: Totals,
+    wait: Histogram,
     hold: Histogram,
     detection: Histogram,
 }
@@ -79,6 +93,13 @@ struct Rows<'a, T> {
     #[serde(borrow)]
     names: Vec<&'a str>,
     rows: Vec<T>,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// The same in another form.
+    fn map<U>(self, form: impl Fn(T) -> U) -> Rows<'a, U> {
+        Rows { names: self.names, rows: self.rows.into_iter().map(form).collect() }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +114,16 @@ struct LifeRow<'a> {
     seen: Instant,
     progress: Option<(&'a str, Instant)>,
     standing: StandingRow,
+    #[serde(borrow)]
+    claims: LifeClaims<'a>,
+}
+
+/// The types that a life asked for last, and the id, issue and token of a claim that can be repeated.
+#[derive(Default, Serialize, Deserialize)]
+struct LifeClaims<'a> {
+    kinds: Vec<u32>,
+    #[serde(borrow)]
+    request: Option<(&'a str, IssueNumber, Token)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,10 +150,11 @@ struct IssueRow<'a> {
 #[derive(Serialize, Deserialize)]
 struct EventRow<'a> {
     issue: IssueNumber,
-    token: Token,
+    token: Option<Token>,
     at: Instant,
-    process: u32,
+    process: Option<u32>,
     kind: Option<u32>,
+    task: Option<&'a str>,
     what: EventKind,
     status: Option<Status>,
     from: Option<Status>,
@@ -134,6 +166,57 @@ enum RunRow<'a> {
     Held(u64),
     #[serde(borrow)]
     Ended(EndedRow<'a>),
+    #[serde(borrow)]
+    Working(WorkingRow<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WorkingRow<'a> {
+    life: u64,
+    #[serde(borrow)]
+    task: Option<TaskRow<'a>>,
+    #[serde(borrow)]
+    asked: Option<(Instant, Option<&'a str>)>,
+    follows: Option<(Token, Outcome)>,
+}
+
+/// A task, without its issue.
+#[derive(Serialize, Deserialize)]
+struct TaskRow<'a> {
+    id: &'a str,
+    kind: u32,
+    priority: Priority,
+    attempts: u16,
+    orphans: u16,
+    turn: Instant,
+    title: Option<&'a str>,
+    payload: Option<&'a str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WaitingRow<'a> {
+    number: u64,
+    delayed: bool,
+    issue: IssueNumber,
+    #[serde(borrow)]
+    task: TaskRow<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeadRow<'a> {
+    number: u64,
+    issue: IssueNumber,
+    at: Instant,
+    reason: Option<&'a str>,
+    #[serde(borrow)]
+    task: TaskRow<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FinishedRow<'a> {
+    number: u64,
+    issue: IssueNumber,
+    id: &'a str,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -142,6 +225,8 @@ struct EndedRow<'a> {
     at: Instant,
     by: EndedBy,
     outcome: Outcome,
+    aftermath: Aftermath,
+    next: Option<(IssueNumber, Token)>,
     process: u32,
     pid: Option<Pid>,
     host: Option<u32>,
@@ -174,7 +259,8 @@ fn encode(piece: &Piece<'_>) -> Vec<u8> {
 fn decode(piece: &[u8]) -> Result<Piece<'_>, Corrupt> {
     match piece.split_first() {
         Some((&VERSION, body)) => whole(body),
-        Some((&v1::VERSION, body)) => whole::<v1::Piece<'_>>(body).map(Piece::from),
+        Some((&v2::VERSION, body)) => whole::<v2::Piece<'_>>(body).map(Piece::from),
+        Some((&v1::VERSION, body)) => whole::<v1::Piece<'_>>(body).map(v2::Piece::from).map(Piece::from),
         Some((&version, _)) if version > VERSION => Err(Corrupt::Version(version)),
         _ => Err(Corrupt::Encoding),
     }
@@ -198,6 +284,15 @@ impl Project {
                 chunks(self.issues.iter().map(|(number, issue)| (number, &**issue)), Issue::text_bytes)
                     .map(|issues| self.issues_piece(issues)),
             )
+            .chain(
+                chunks(self.queue.tasks.iter().map(|(number, task)| (number, &**task)), Task::text_bytes)
+                    .map(|tasks| self.tasks_piece(tasks)),
+            )
+            .chain(
+                chunks(self.queue.dead.iter().map(|(number, dead)| (number, &**dead)), Dead::text_bytes)
+                    .map(|dead| self.dead_piece(dead)),
+            )
+            .chain(chunks(self.queue.finished.iter(), |_| 0).map(finished_piece))
             .chain(chunks(self.log.iter(0).map(|entry| (&(), entry)), Entry::text_bytes).scan(
                 self.log.before(),
                 |before, events| {
@@ -215,8 +310,14 @@ impl Project {
             next_life: self.head.next_life.0,
             ends: self.head.ends,
             last_event: self.head.last_event,
+            waits: self.head.waits,
+            last_turn: self.head.last_turn,
+            deaths: self.head.deaths,
+            finishes: self.head.finishes,
+            drain: self.head.drain,
             settings: self.head.settings.clone(),
             totals: self.head.totals,
+            wait: self.wait.clone(),
             hold: self.hold.clone(),
             detection: self.detection.clone(),
         })))
@@ -239,6 +340,10 @@ impl Project {
                 Standing::Dead { at } => StandingRow::Dead { at },
                 Standing::Ended { at, reason } => StandingRow::Ended { at, reason },
             },
+            claims: life.claims.as_ref().map_or_else(LifeClaims::default, |claims| LifeClaims {
+                kinds: claims.kinds.iter().map(|kind| table.number(&self.names, *kind)).collect(),
+                request: claims.request.as_ref().map(|last| (last.id.as_str(), last.issue, last.token)),
+            }),
         });
         let rows = rows.collect();
         encode(&Piece::Lives(Rows { names: table.names, rows }))
@@ -255,11 +360,19 @@ impl Project {
             kind: issue.kind.map(|kind| table.number(&self.names, kind)),
             run: match &issue.run {
                 Run::Held(life) => RunRow::Held(life.0),
+                Run::Working(working) => RunRow::Working(WorkingRow {
+                    life: working.life.0,
+                    task: working.task.as_ref().map(|task| self.task_row(&mut table, task)),
+                    asked: working.asked.as_ref().map(|asked| (asked.at, asked.reason.as_deref())),
+                    follows: working.follows,
+                }),
                 Run::Ended(ended) => RunRow::Ended(EndedRow {
                     end: ended.end,
                     at: ended.at,
                     by: ended.by,
                     outcome: ended.outcome,
+                    aftermath: ended.aftermath,
+                    next: ended.next,
                     process: table.number(&self.names, ended.process),
                     pid: ended.pid,
                     host: ended.host.map(|host| table.number(&self.names, host)),
@@ -275,14 +388,53 @@ impl Project {
         encode(&Piece::Issues(Rows { names: table.names, rows }))
     }
 
+    fn task_row<'a>(&'a self, table: &mut Table<'a>, task: &'a Task) -> TaskRow<'a> {
+        TaskRow {
+            id: &task.id,
+            kind: table.number(&self.names, task.kind),
+            priority: task.priority,
+            attempts: task.attempts,
+            orphans: task.orphans,
+            turn: task.turn,
+            title: task.title(),
+            payload: task.payload(),
+        }
+    }
+
+    fn tasks_piece(&self, tasks: Vec<(&TaskNumber, &Task)>) -> Vec<u8> {
+        let mut table = Table::default();
+        let rows = tasks.into_iter().map(|(number, task)| WaitingRow {
+            number: number.count(),
+            delayed: number.is_delayed(),
+            issue: task.issue,
+            task: self.task_row(&mut table, task),
+        });
+        let rows = rows.collect();
+        encode(&Piece::Tasks(Rows { names: table.names, rows }))
+    }
+
+    fn dead_piece(&self, dead: Vec<(&u64, &Dead)>) -> Vec<u8> {
+        let mut table = Table::default();
+        let rows = dead.into_iter().map(|(number, dead)| DeadRow {
+            number: *number,
+            issue: dead.task.issue,
+            at: dead.at,
+            reason: dead.reason.as_deref(),
+            task: self.task_row(&mut table, &dead.task),
+        });
+        let rows = rows.collect();
+        encode(&Piece::Dead(Rows { names: table.names, rows }))
+    }
+
     fn events_piece(&self, first: u64, events: Vec<(&(), &Entry)>) -> Vec<u8> {
         let mut table = Table::default();
         let rows = events.into_iter().map(|((), entry)| EventRow {
             issue: entry.issue,
             token: entry.token,
             at: entry.at,
-            process: table.number(&self.names, entry.process),
+            process: entry.process.map(|process| table.number(&self.names, process)),
             kind: entry.kind.map(|kind| table.number(&self.names, kind)),
+            task: entry.task.map(|task| self.names.get(task)),
             what: entry.what,
             status: entry.status,
             from: entry.from,
@@ -291,6 +443,15 @@ impl Project {
         let rows = rows.collect();
         encode(&Piece::Events(first, Rows { names: table.names, rows }))
     }
+}
+
+fn finished_piece(finished: Vec<(&u64, &Finished)>) -> Vec<u8> {
+    let rows = finished.into_iter().map(|(number, finished)| FinishedRow {
+        number: *number,
+        issue: finished.issue,
+        id: &finished.id,
+    });
+    encode(&Piece::Finished(rows.collect()))
 }
 
 /// Entries in groups that each fill a piece.
@@ -317,14 +478,12 @@ impl Project {
     /// [`Corrupt`] where it is not the head of a project.
     pub fn load(piece: &[u8]) -> Result<Self, Corrupt> {
         let Piece::Head(row) = decode(piece)? else { return Err(Corrupt::Value("the first piece")) };
-        if row.next_life == 0
-            || row.next_life > HIGHEST_STORED
-            || row.ends > HIGHEST_STORED
-            || row.last_event > HIGHEST_STORED
-        {
-            return Err(Corrupt::Value("the number of lives, ends or events"));
+        let counts = [row.next_life, row.ends, row.last_event, row.waits, row.deaths, row.finishes];
+        if row.next_life == 0 || counts.into_iter().any(|count| count > HIGHEST_STORED) {
+            return Err(Corrupt::Value("the number of lives, ends, events or tasks"));
         }
-        if !row.hold.is_consistent() || !row.detection.is_consistent() || !row.totals.is_consistent() {
+        let histograms = [&row.wait, &row.hold, &row.detection];
+        if !histograms.into_iter().all(Histogram::is_consistent) || !row.totals.is_consistent() {
             return Err(Corrupt::Value("a total"));
         }
         if row.last_token.is_some_and(|token| token.get() > HIGHEST_STORED) {
@@ -336,9 +495,15 @@ impl Project {
             next_life: LifeId(row.next_life),
             ends: row.ends,
             last_event: row.last_event,
+            waits: row.waits,
+            last_turn: row.last_turn,
+            deaths: row.deaths,
+            finishes: row.finishes,
+            drain: row.drain,
             settings: row.settings,
             totals: row.totals,
         });
+        project.wait = row.wait;
         project.log = Log::behind(row.last_event);
         project.hold = row.hold;
         project.detection = row.detection;
@@ -351,14 +516,32 @@ impl Project {
     /// [`Corrupt`] where a record is damaged, out of range, out of order or there already; nothing of the piece is
     /// added then.
     pub fn load_next(&mut self, piece: &[u8]) -> Result<(), Corrupt> {
-        match decode(piece)? {
+        let piece = decode(piece)?;
+        if piece.order() < self.reached() {
+            return Err(Corrupt::Value("a piece's place"));
+        }
+        match piece {
             Piece::Head(_) => Err(Corrupt::Value("a second head")),
-            Piece::Lives(_) if !self.issues.is_empty() || self.log.len() > 0 => Err(Corrupt::Value("a life's place")),
             Piece::Lives(rows) => self.load_lives(&rows),
-            Piece::Issues(_) if self.log.len() > 0 => Err(Corrupt::Value("an issue's place")),
             Piece::Issues(rows) => self.load_issues(&rows),
+            Piece::Tasks(rows) => self.load_tasks(&rows),
+            Piece::Dead(rows) => self.load_dead(&rows),
+            Piece::Finished(rows) => self.load_finished(&rows),
             Piece::Events(first, rows) => self.load_events(first, &rows),
         }
+    }
+
+    /// Up to which kind of piece it was loaded so far, as [`Piece::order`] counts them.
+    fn reached(&self) -> u8 {
+        let there = [
+            !self.lives.is_empty(),
+            !self.issues.is_empty(),
+            !self.queue.tasks.is_empty(),
+            !self.queue.dead.is_empty(),
+            !self.queue.finished.is_empty(),
+            self.log.len() > 0,
+        ];
+        (1..).zip(there).filter(|(_, there)| *there).map(|(order, _)| order).last().unwrap_or(1)
     }
 
     fn load_lives(&mut self, rows: &Rows<'_, LifeRow<'_>>) -> Result<(), Corrupt> {
@@ -389,6 +572,7 @@ impl Project {
         let names = check_names(&rows.names)?;
         let mut last = self.issues.last_key_value().map(|(number, _)| *number);
         let mut ends = BTreeSet::new();
+        let mut tasks = BTreeSet::new();
         for row in &rows.rows {
             row.check(names)?;
             if Some(row.number) <= last {
@@ -401,6 +585,11 @@ impl Project {
             }
             let known = match &row.run {
                 RunRow::Held(life) => self.lives.contains_key(&LifeId(*life)),
+                RunRow::Working(working) => {
+                    let id = working.task.as_ref().map(|task| task.id);
+                    let is_new = id.is_none_or(|id| self.order.find(id).is_none() && tasks.insert(id));
+                    self.lives.contains_key(&LifeId(working.life)) && is_new
+                }
                 RunRow::Ended(ended) => {
                     (1..=self.head.ends).contains(&ended.end)
                         && !self.index.is_finished(ended.end)
@@ -418,11 +607,79 @@ impl Project {
         Ok(())
     }
 
+    fn load_tasks(&mut self, rows: &Rows<'_, WaitingRow<'_>>) -> Result<(), Corrupt> {
+        let names = check_names(&rows.names)?;
+        let mut last = self.queue.tasks.last_key_value().map(|(number, _)| *number);
+        let mut ids = BTreeSet::new();
+        for row in &rows.rows {
+            row.task.check(names)?;
+            let number = TaskNumber::new(row.number, row.delayed);
+            if Some(number) <= last || !(1..=self.head.waits).contains(&row.number) {
+                return Err(Corrupt::Value("a task's number"));
+            }
+            last = Some(number);
+            if !row.delayed && row.task.turn > self.head.last_turn {
+                return Err(Corrupt::Value("a task's turn"));
+            }
+            if self.order.find(row.task.id).is_some() || !ids.insert(row.task.id) {
+                return Err(Corrupt::Value("a task's id"));
+            }
+        }
+        for row in &rows.rows {
+            let task = row.task.build(row.issue, names, &mut self.names)?;
+            self.set_task(TaskNumber::new(row.number, row.delayed), Some(Box::new(task)));
+        }
+        Ok(())
+    }
+
+    fn load_dead(&mut self, rows: &Rows<'_, DeadRow<'_>>) -> Result<(), Corrupt> {
+        let names = check_names(&rows.names)?;
+        let mut last = self.queue.dead.last_key_value().map(|(number, _)| *number);
+        let mut ids = BTreeSet::new();
+        for row in &rows.rows {
+            row.task.check(names)?;
+            row.reason.map_or(Ok(()), check_text)?;
+            if Some(row.number) <= last || !(1..=self.head.deaths).contains(&row.number) {
+                return Err(Corrupt::Value("a dead task's number"));
+            }
+            last = Some(row.number);
+            if self.order.find(row.task.id).is_some() || !ids.insert(row.task.id) {
+                return Err(Corrupt::Value("a dead task's id"));
+            }
+        }
+        for row in &rows.rows {
+            let task = row.task.build(row.issue, names, &mut self.names)?;
+            let dead = Dead { task, at: row.at, reason: row.reason.map(Into::into) };
+            self.set_dead(row.number, Some(Box::new(dead)));
+        }
+        Ok(())
+    }
+
+    fn load_finished(&mut self, rows: &[FinishedRow<'_>]) -> Result<(), Corrupt> {
+        let mut last = self.queue.finished.last_key_value().map(|(number, _)| *number);
+        let mut seen = BTreeSet::new();
+        for row in rows {
+            check_task_id(row.id)?;
+            if Some(row.number) <= last || !(1..=self.head.finishes).contains(&row.number) {
+                return Err(Corrupt::Value("a finished task's number"));
+            }
+            last = Some(row.number);
+            let finished = row.build();
+            if self.order.finished(&finished).is_some() || !seen.insert(finished) {
+                return Err(Corrupt::Value("a finished task's id"));
+            }
+        }
+        for row in rows {
+            self.set_finished(row.number, Some(row.build()));
+        }
+        Ok(())
+    }
+
     fn load_events(&mut self, first: u64, rows: &Rows<'_, EventRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
         for row in &rows.rows {
             row.check(names)?;
-            if Some(row.token) > self.head.last_token {
+            if row.token > self.head.last_token {
                 return Err(Corrupt::Value("an event's token"));
             }
         }
@@ -452,6 +709,10 @@ fn named<'a>(names: &[&'a str], number: u32) -> Result<&'a str, Corrupt> {
     names.get(number as usize).copied().ok_or(Corrupt::Value("a name's number"))
 }
 
+fn check_task_id(id: &str) -> Result<(), Corrupt> {
+    TaskId::parse(id.as_bytes()).map(drop).map_err(|_| Corrupt::Value("a task's id"))
+}
+
 fn check_text(text: &str) -> Result<(), Corrupt> {
     Text::parse(text.as_bytes()).map(drop).map_err(|_| Corrupt::Value("a text"))
 }
@@ -467,6 +728,14 @@ impl LifeRow<'_> {
             return Err(Corrupt::Value("a time to live"));
         }
         self.tmux.map_or(Ok(()), check_text)?;
+        let kinds = &self.claims.kinds;
+        let kinds = kinds.iter().map(|kind| named(names, *kind)).collect::<Result<Vec<_>, _>>()?;
+        if !kinds.is_sorted_by(|a, b| a < b) {
+            return Err(Corrupt::Value("a life's types"));
+        }
+        if self.claims.request.is_some_and(|(id, ..)| Name::parse(id.as_bytes()).is_err()) {
+            return Err(Corrupt::Value("a claim's id"));
+        }
         self.progress.map_or(Ok(()), |(text, _)| check_text(text))
     }
 
@@ -485,25 +754,84 @@ impl LifeRow<'_> {
                 StandingRow::Dead { at } => Standing::Dead { at },
                 StandingRow::Ended { at, reason } => Standing::Ended { at, reason },
             },
+            claims: self.claims.build(table, names)?,
         })
+    }
+}
+
+impl LifeClaims<'_> {
+    fn build(&self, table: &[&str], names: &mut Names) -> Result<Option<Box<Claims>>, Corrupt> {
+        let kinds = self.kinds.iter().map(|kind| named(table, *kind).map(|kind| names.intern(kind)));
+        let request = self.request.map(|(id, issue, token)| Requested { id: id.into(), issue, token });
+        let claims = Claims { kinds: kinds.collect::<Result<_, _>>()?, request };
+        Ok((claims != Claims::default()).then(|| Box::new(claims)))
+    }
+}
+
+impl TaskRow<'_> {
+    fn check(&self, names: &[&str]) -> Result<(), Corrupt> {
+        check_task_id(self.id)?;
+        named(names, self.kind)?;
+        self.title.map_or(Ok(()), check_text)?;
+        let is_json = |payload: &str| Text::parse_json(payload.as_bytes()).is_ok();
+        if self.payload.is_none_or(is_json) { Ok(()) } else { Err(Corrupt::Value("a payload")) }
+    }
+
+    fn build(&self, issue: IssueNumber, table: &[&str], names: &mut Names) -> Result<Task, Corrupt> {
+        Ok(Task {
+            id: self.id.into(),
+            issue,
+            kind: names.intern(named(table, self.kind)?),
+            priority: self.priority,
+            attempts: self.attempts,
+            orphans: self.orphans,
+            turn: self.turn,
+            texts: Texts::of(self.title, self.payload),
+        })
+    }
+}
+
+impl FinishedRow<'_> {
+    fn build(&self) -> Finished {
+        Finished { issue: self.issue, id: self.id.into() }
+    }
+}
+
+impl Piece<'_> {
+    /// Which kind of piece comes before which.
+    const fn order(&self) -> u8 {
+        match self {
+            Self::Head(_) => 0,
+            Self::Lives(_) => 1,
+            Self::Issues(_) => 2,
+            Self::Tasks(_) => 3,
+            Self::Dead(_) => 4,
+            Self::Finished(_) => 5,
+            Self::Events(..) => 6,
+        }
     }
 }
 
 impl EventRow<'_> {
     fn check(&self, names: &[&str]) -> Result<(), Corrupt> {
-        named(names, self.process)?;
+        self.process.map_or(Ok(""), |process| named(names, process))?;
         self.kind.map_or(Ok(""), |kind| named(names, kind))?;
+        self.task.map_or(Ok(()), check_task_id)?;
         self.reason.map_or(Ok(()), check_text)?;
         let held = Some(Status::Processing);
+        let of_lease = self.process.is_some() && self.token.is_some();
+        let ended = of_lease && self.from == held && self.status.is_some() && self.status != held;
         let possible = match self.what {
-            EventKind::Checkout => self.status == held && self.from != held,
-            EventKind::Takeover => self.status == held && self.from == held,
-            EventKind::Checkin => self.status.is_some() && self.status != held && self.from == held,
-            EventKind::Repair => {
-                matches!(self.status, Some(Status::Error | Status::AwaitingResponse)) && self.from == held
-            }
-            EventKind::Evict => self.status == Some(Status::Error) && self.from == held,
-            EventKind::Forget => self.status.is_none() && self.from.is_some() && self.from != held,
+            EventKind::Checkout => of_lease && self.status == held && self.from != held,
+            EventKind::Claim => of_lease && self.status == held && self.from.is_some() && self.from != held,
+            EventKind::Takeover => of_lease && self.status == held && self.from == held,
+            EventKind::Checkin => ended,
+            EventKind::Repair => ended && self.status != Some(Status::Completed),
+            EventKind::Evict => ended && !matches!(self.status, Some(Status::Completed | Status::AwaitingResponse)),
+            EventKind::Forget => self.status.is_none() && self.from != held,
+            EventKind::Enqueue | EventKind::Revive => self.status.is_some() && self.task.is_some(),
+            EventKind::Dead => of_lease && self.task.is_some() && self.status == self.from && self.status != held,
+            EventKind::Cancel => self.from.is_some() && (of_lease || self.task.is_some()),
         };
         possible.then_some(()).ok_or(Corrupt::Value("an event's status"))
     }
@@ -514,8 +842,9 @@ impl EventRow<'_> {
             issue: self.issue,
             token: self.token,
             at: self.at,
-            process: intern(self.process)?,
+            process: self.process.map(&mut intern).transpose()?,
             kind: self.kind.map(&mut intern).transpose()?,
+            task: self.task.map(|task| names.intern(task)),
             what: self.what,
             status: self.status,
             from: self.from,
@@ -528,7 +857,18 @@ impl IssueRow<'_> {
     fn check(&self, names: &[&str]) -> Result<(), Corrupt> {
         self.kind.map_or(Ok(""), |kind| named(names, kind))?;
         self.title.map_or(Ok(()), check_text)?;
-        let RunRow::Ended(ended) = &self.run else { return Ok(()) };
+        let ended = match &self.run {
+            RunRow::Held(_) => return Ok(()),
+            RunRow::Working(working) => {
+                working.task.as_ref().map_or(Ok(()), |task| task.check(names))?;
+                let says_something = working.task.is_some() || working.asked.is_some() || working.follows.is_some();
+                if !says_something || working.follows.is_some_and(|(token, _)| token >= self.token) {
+                    return Err(Corrupt::Value("a running task"));
+                }
+                return working.asked.and_then(|(_, reason)| reason).map_or(Ok(()), check_text);
+            }
+            RunRow::Ended(ended) => ended,
+        };
         named(names, ended.process)?;
         ended.host.map_or(Ok(""), |host| named(names, host))?;
         ended.reason.map_or(Ok(()), check_text)?;
@@ -544,30 +884,48 @@ impl IssueRow<'_> {
     }
 
     fn build(&self, table: &[&str], names: &mut Names) -> Result<Issue, Corrupt> {
-        let mut intern = |number: u32| named(table, number).map(|name| names.intern(name));
+        let run = self.run.build(self.number, table, names)?;
+        let kind = self.kind.map(|kind| named(table, kind)).transpose()?.map(|kind| names.intern(kind));
         Ok(Issue {
             token: self.token,
             started: self.started,
             completed: self.completed.map(Box::new),
             title: self.title.map(CompactString::new),
-            kind: self.kind.map(&mut intern).transpose()?,
-            run: match &self.run {
-                RunRow::Held(life) => Run::Held(LifeId(*life)),
-                RunRow::Ended(ended) => Run::Ended(Box::new(Ended {
+            kind,
+            run,
+            version: self.version,
+            behind: self.behind,
+        })
+    }
+}
+
+impl RunRow<'_> {
+    fn build(&self, number: IssueNumber, table: &[&str], names: &mut Names) -> Result<Run, Corrupt> {
+        Ok(match self {
+            Self::Held(life) => Run::Held(LifeId(*life)),
+            Self::Working(working) => Run::Working(Box::new(Working {
+                life: LifeId(working.life),
+                task: working.task.as_ref().map(|task| task.build(number, table, names)).transpose()?,
+                asked: working.asked.map(|(at, reason)| Asked { at, reason: reason.map(Into::into) }),
+                follows: working.follows,
+            })),
+            Self::Ended(ended) => {
+                let mut intern = |number: u32| named(table, number).map(|name| names.intern(name));
+                Run::Ended(Box::new(Ended {
                     end: ended.end,
                     at: ended.at,
                     by: ended.by,
                     outcome: ended.outcome,
+                    aftermath: ended.aftermath,
+                    next: ended.next,
                     process: intern(ended.process)?,
                     pid: ended.pid,
                     host: ended.host.map(&mut intern).transpose()?,
                     reason: ended.reason.map(Into::into),
                     result: ended.result.map(Into::into),
                     metadata: ended.metadata.iter().map(|(f, v)| ((*f).into(), (*v).into())).collect(),
-                })),
-            },
-            version: self.version,
-            behind: self.behind,
+                }))
+            }
         })
     }
 }

@@ -21,14 +21,40 @@ pub struct Totals {
     pub takeovers: u64,
     /// Leases ended by hand.
     pub evictions: u64,
+    /// What happened to tasks.
+    pub tasks: TaskTotals,
+}
+
+/// What happened to tasks since the project's creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TaskTotals {
+    /// Tasks that were queued.
+    pub enqueued: u64,
+    /// Tasks that were claimed; one that a checkout by number took is not.
+    pub claimed: u64,
+    /// Tasks that were finished.
+    pub finished: u64,
+    /// Failed ones that were queued again.
+    pub retried: u64,
+    /// Orphans' that were queued again.
+    pub requeued: u64,
+    /// Tasks that were given up on purpose.
+    pub cancelled: u64,
+    /// Tasks that went to the dead set.
+    pub dead: u64,
+    /// Dead ones that were queued again.
+    pub revived: u64,
 }
 
 impl Totals {
     /// Whether every count can go on growing, as it must after reading a stored one.
     pub(crate) fn is_consistent(&self) -> bool {
-        let Self { checkouts, checkins, heartbeats, repairs, takeovers, evictions } = self;
+        let Self { checkouts, checkins, heartbeats, repairs, takeovers, evictions, tasks } = self;
+        let TaskTotals { enqueued, claimed, finished, retried, requeued, cancelled, dead, revived } = tasks;
         let single = [checkouts, heartbeats, takeovers, evictions];
-        single.into_iter().chain(checkins).chain(repairs).all(|count| *count <= HIGHEST_STORED)
+        let tasks = [enqueued, claimed, finished, retried, requeued, cancelled, dead, revived];
+        let mut all = single.into_iter().chain(checkins).chain(repairs).chain(tasks);
+        all.all(|count| *count <= HIGHEST_STORED)
     }
 
     pub(crate) fn count_repair(&mut self, reason: OrphanReason) {

@@ -30,6 +30,9 @@ pub enum Invalid {
     /// Not a name.
     #[error("must be 1 to {MAX_NAME} bytes of printable ASCII without spaces")]
     Name,
+    /// Not a task's id.
+    #[error("must be 1 to {} bytes of printable ASCII without spaces", TaskId::LONGEST)]
+    TaskId,
     /// Not UTF-8, or too long.
     #[error("must be UTF-8 of at most {MAX_TEXT} bytes")]
     Text,
@@ -67,6 +70,9 @@ macro_rules! numbers {
         impl $name {
             /// The largest one.
             pub const MAX: u64 = MAX_INTEGER;
+
+            /// The smallest one: 1.
+            pub const FIRST: Self = Self(NonZeroU64::MIN);
 
             /// The number, from 1 to 2^53 - 1.
             pub const fn get(self) -> u64 {
@@ -196,10 +202,21 @@ impl Millis {
     /// The longest heartbeat TTL: a day.
     pub const MAX_TTL: u64 = 86_400_000;
 
+    /// The longest delay of a task: a year.
+    pub const MAX_DELAY: u64 = 31_536_000_000;
+
     /// This much longer.
     #[must_use]
     pub const fn plus(self, more: Self) -> Self {
         Self(self.0.saturating_add(more.0))
+    }
+
+    /// Parses the delay of a task.
+    ///
+    /// # Errors
+    /// [`Invalid::Integer`] for anything but an integer from 0 to 31,536,000,000.
+    pub fn parse_delay(text: &[u8]) -> Result<Self, Invalid> {
+        integer(text, 0, Self::MAX_DELAY).map(Self)
     }
 
     /// Parses a heartbeat's time to live.
@@ -350,7 +367,7 @@ macro_rules! words {
 
 words! {
     /// What an issue is about to Poppo.
-    Status, "processing, completed, awaiting-response, error or cancelled" {
+    Status, "processing, completed, awaiting-response, error, cancelled or queued" {
         /// Held by a process.
         Processing = "processing",
         /// Finished.
@@ -361,11 +378,13 @@ words! {
         Error = "error",
         /// Given up on purpose.
         Cancelled = "cancelled",
+        /// Nobody holds it, and its task waits.
+        Queued = "queued",
     }
 }
 
 words! {
-    /// How a lease can end: every [`Status`] but `processing`.
+    /// How a lease can end, as whoever ends it says.
     Outcome, "completed, awaiting-response, error or cancelled" {
         /// Finished.
         Completed = "completed",
@@ -414,7 +433,7 @@ words! {
 
 words! {
     /// What happened to an issue.
-    EventKind, "checkout, takeover, checkin, repair, evict or forget" {
+    EventKind, "checkout, takeover, checkin, repair, evict, forget, claim, enqueue, dead, cancel or revive" {
         /// Somebody has it.
         Checkout = "checkout",
         /// Somebody has it instead of an orphan.
@@ -427,6 +446,108 @@ words! {
         Evict = "evict",
         /// Every trace of it was removed.
         Forget = "forget",
+        /// Somebody has it, by its task.
+        Claim = "claim",
+        /// A task was queued.
+        Enqueue = "enqueue",
+        /// A task went to the dead set.
+        Dead = "dead",
+        /// A waiting task was removed, or the holder was asked to stop.
+        Cancel = "cancel",
+        /// A dead task waits again.
+        Revive = "revive",
+    }
+}
+
+words! {
+    /// What a cancellation did.
+    Cancelled, "removed, asked or none" {
+        /// Waiting tasks went.
+        Removed = "removed",
+        /// The holder will be told.
+        Asked = "asked",
+        /// There was nothing to cancel.
+        Nothing = "none",
+    }
+}
+
+/// How urgent a task is: 0 to 1000, higher first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct Priority(u16);
+
+impl Priority {
+    /// The most urgent.
+    pub const MAX: u16 = 1_000;
+    /// What a task has where nothing is said.
+    pub const NORMAL: Self = Self(50);
+    /// The levels that have names.
+    pub const LEVELS: &'static [(&'static str, Self)] = &[
+        ("urgent", Self(Self::MAX)),
+        ("dogfooding", Self(100)),
+        ("high", Self(75)),
+        ("normal", Self::NORMAL),
+        ("low", Self(25)),
+        ("deferred", Self(10)),
+    ];
+
+    /// The number, from 0 to 1000.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Parses the argument of a command: a level's name, in any case, or a number.
+    ///
+    /// # Errors
+    /// [`Invalid::Word`] with what is allowed.
+    pub fn parse(text: &[u8]) -> Result<Self, Invalid> {
+        let level = Self::LEVELS.iter().find(|(name, _)| text.eq_ignore_ascii_case(name.as_bytes()));
+        level
+            .map(|(_, priority)| *priority)
+            .or_else(|| Self::parse_number(text))
+            .ok_or(Invalid::Word("urgent, dogfooding, high, normal, low, deferred or an integer from 0 to 1000"))
+    }
+
+    fn parse_number(text: &[u8]) -> Option<Self> {
+        let number = integer(text, 0, u64::from(Self::MAX)).ok()?;
+        u16::try_from(number).ok().map(Self)
+    }
+}
+
+impl TryFrom<u16> for Priority {
+    type Error = Invalid;
+
+    fn try_from(number: u16) -> Result<Self, Invalid> {
+        (number <= Self::MAX).then_some(Self(number)).ok_or(Invalid::Integer(0, u64::from(Self::MAX)))
+    }
+}
+
+impl From<Priority> for u16 {
+    fn from(priority: Priority) -> u16 {
+        priority.0
+    }
+}
+
+/// The id of a task: a name, or `<issue>:<type>`, which may be a little longer than one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId<'a>(&'a str);
+
+impl<'a> TaskId<'a> {
+    /// The longest, in bytes: an issue's number, a colon and a type, and some room for telling it from another's.
+    pub const LONGEST: usize = 160;
+
+    /// Checks the argument of a command.
+    ///
+    /// # Errors
+    /// [`Invalid::TaskId`].
+    pub fn parse(text: &'a [u8]) -> Result<Self, Invalid> {
+        let valid = (1..=Self::LONGEST).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
+        valid.then(|| str::from_utf8(text).ok()).flatten().map(Self).ok_or(Invalid::TaskId)
+    }
+
+    /// The id itself.
+    pub const fn as_str(self) -> &'a str {
+        self.0
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{HeadRow, Histogram, IssueRow, LifeRow, Rows, RunRow, Settings, Totals};
+use super::v2::{self, Life, OldTotals, Run};
+use super::{Histogram, Rows, Settings};
 use crate::types::{Instant, IssueNumber, Token};
 
 pub(super) const VERSION: u8 = 1;
@@ -15,7 +16,7 @@ const FIRST_EVENT: u64 = 1;
 pub(super) enum Piece<'a> {
     Head(Box<Head>),
     #[serde(borrow)]
-    Lives(Rows<'a, LifeRow<'a>>),
+    Lives(Rows<'a, Life<'a>>),
     #[serde(borrow)]
     Issues(Rows<'a, Issue<'a>>),
 }
@@ -27,7 +28,7 @@ pub(super) struct Head {
     next_life: u64,
     ends: u64,
     settings: Settings,
-    totals: Totals,
+    totals: OldTotals,
     hold: Histogram,
     detection: Histogram,
 }
@@ -41,29 +42,27 @@ pub(super) struct Issue<'a> {
     title: Option<&'a str>,
     kind: Option<u32>,
     #[serde(borrow)]
-    run: RunRow<'a>,
+    run: Run<'a>,
 }
 
-impl<'a> From<Piece<'a>> for super::Piece<'a> {
+impl<'a> From<Piece<'a>> for v2::Piece<'a> {
     fn from(piece: Piece<'a>) -> Self {
         match piece {
             Piece::Head(head) => Self::Head(Box::new((*head).into())),
             Piece::Lives(rows) => Self::Lives(rows),
-            Piece::Issues(Rows { names, rows }) => {
-                Self::Issues(Rows { names, rows: rows.into_iter().map(IssueRow::from).collect() })
-            }
+            Piece::Issues(rows) => Self::Issues(rows.map(v2::Issue::from)),
         }
     }
 }
 
-impl From<Head> for HeadRow {
+impl From<Head> for v2::Head {
     fn from(head: Head) -> Self {
         let Head { created, last_token, next_life, ends, settings, totals, hold, detection } = head;
         Self { created, last_token, next_life, ends, last_event: FIRST_EVENT, settings, totals, hold, detection }
     }
 }
 
-impl<'a> From<Issue<'a>> for IssueRow<'a> {
+impl<'a> From<Issue<'a>> for v2::Issue<'a> {
     fn from(issue: Issue<'a>) -> Self {
         let Issue { number, token, started, completed, title, kind, run } = issue;
         Self { number, token, started, completed, title, kind, run, version: FIRST_EVENT, behind: true }
