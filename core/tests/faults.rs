@@ -70,9 +70,7 @@ fn a_command_that_panics_is_taken_back_as_if_it_had_never_been() {
                         let answer = write(&mut project, now, &command);
                         assert_eq!(answer, model.apply(now, &command));
                         panics.set(panics.get() + u32::from(answer.is_ok()));
-                        if let Ok(Answer::Leased(lease)) = answer {
-                            tokens.push(lease.token);
-                        }
+                        tokens.extend(answer.ok().and_then(|answer| answer.token()));
                     }
                 }
             }
