@@ -73,6 +73,12 @@ pub(crate) struct Targets {
     pub(crate) versions: Vec<(IssueNumber, u64)>,
     /// The ids of tasks that are dead.
     pub(crate) dead: Vec<String>,
+    /// The ids of tasks wherever they are, finished ones too.
+    pub(crate) ids: Vec<(IssueNumber, String)>,
+    /// Who holds what.
+    pub(crate) held: Vec<(IssueNumber, Token, String)>,
+    /// Check-ins that could be repeated.
+    pub(crate) done: Vec<(IssueNumber, Token, String, Outcome)>,
     /// Claims that could be repeated: process, incarnation, REQ.
     pub(crate) requests: Vec<(String, Option<String>, String)>,
     /// All tokens that were ever given.
@@ -97,6 +103,13 @@ impl Targets {
             moments: model.moments(),
             versions: model.issues.iter().map(|issue| (issue.number, issue.version)).collect(),
             dead: model.dead.iter().map(|dead| dead.task.id.clone()).collect(),
+            ids: model.task_ids(),
+            held: model
+                .issues
+                .iter()
+                .filter_map(|issue| Some((issue.number, issue.token, model.holder(issue)?.process.clone())))
+                .collect(),
+            done: model.issues.iter().filter_map(|issue| model.done(issue)).collect(),
             requests: model
                 .lives
                 .iter()
@@ -132,6 +145,9 @@ impl Targets {
                 .filter(|task| task.id.len() < 20)
                 .map(|task| task.id.to_owned())
                 .collect(),
+            ids: Vec::new(),
+            held: Vec::new(),
+            done: Vec::new(),
             requests: Vec::new(),
             tokens: Vec::new(),
         }
@@ -306,14 +322,25 @@ impl Step {
                 let holder = targets.lives.get(usize::from(args[9]) % targets.lives.len().max(1));
                 let process =
                     holder.filter(|_| args[8] % 2 == 1).and_then(|life| known(&life.process)).unwrap_or(process);
+                let outcomes =
+                    [Outcome::Completed, Outcome::Error, Outcome::AwaitingResponse, Outcome::Cancelled, Outcome::Error];
+                let outcome = one(args[4], &outcomes);
+                let held = targets.held.get(usize::from(args[0]) % targets.held.len().max(1));
+                let done = targets.done.get(usize::from(args[0]) % targets.done.len().max(1));
+                let (issue, process, token, outcome) = match (args[8] % 8, held, done) {
+                    (0..4, Some((issue, token, process)), _) => {
+                        (*issue, name(lasting(process)), Some(*token).filter(|_| args[3] % 4 > 0), outcome)
+                    }
+                    (4 | 5, _, Some((issue, token, process, outcome))) => {
+                        (*issue, name(lasting(process)), Some(*token), *outcome)
+                    }
+                    _ => (issue, process, self.token(targets, issue), outcome),
+                };
                 Command::Checkin(Checkin {
                     issue,
                     process,
-                    outcome: one(
-                        args[4],
-                        &[Outcome::Completed, Outcome::Error, Outcome::AwaitingResponse, Outcome::Cancelled],
-                    ),
-                    token: self.token(targets, issue),
+                    outcome,
+                    token,
                     incarnation: maybe(args[2], &[INCARNATIONS[0], INCARNATIONS[1]])
                         .filter(|_| args[10] % 2 == 1)
                         .map(name),
@@ -378,16 +405,24 @@ impl Step {
             }
             170..176 => return Action::Reload,
             176..180 => return Action::Write(if wide { self.crowd() } else { Vec::new() }),
-            180..208 => Command::Enqueue(Enqueue {
-                issue,
-                id: maybe(args[1], &IDS).filter(|_| args[9] % 2 == 1).map(name),
-                kind: maybe(args[2], &KINDS).map(name),
-                priority: maybe(args[3], &PRIORITIES).map(|priority| Priority::try_from(priority).expect("a priority")),
-                delay: Millis(one(args[4], &DELAYS)),
-                title: maybe(args[6], &TEXTS).map(text),
-                payload: maybe(args[7], &PAYLOADS).map(text),
-                again: args[8] % 4 == 0,
-            }),
+            180..208 => {
+                let aimed = targets.ids.get(usize::from(args[0]) % targets.ids.len().max(1));
+                let aimed = aimed.filter(|(_, id)| args[10] % 3 == 0 && id.len() <= poppo_core::MAX_NAME);
+                Command::Enqueue(Enqueue {
+                    issue: aimed.map_or(issue, |(issue, _)| *issue),
+                    id: match aimed {
+                        Some((_, id)) => Some(name(lasting(id))),
+                        None => maybe(args[1], &IDS).filter(|_| args[9] % 2 == 1).map(name),
+                    },
+                    kind: maybe(args[2], &KINDS).map(name),
+                    priority: maybe(args[3], &PRIORITIES)
+                        .map(|priority| Priority::try_from(priority).expect("a priority")),
+                    delay: Millis(one(args[4], &DELAYS)),
+                    title: maybe(args[6], &TEXTS).map(text),
+                    payload: maybe(args[7], &PAYLOADS).map(text),
+                    again: args[8] % 4 == 0,
+                })
+            }
             208..238 => {
                 let aimed = targets.requests.get(usize::from(args[4]) % targets.requests.len().max(1));
                 let aimed = aimed.filter(|_| args[9] % 4 == 0);

@@ -378,7 +378,7 @@ impl Model {
         self.issues.iter_mut().find(|issue| issue.number == number)
     }
 
-    fn holder(&self, issue: &Issue) -> Option<&Life> {
+    pub(crate) fn holder(&self, issue: &Issue) -> Option<&Life> {
         match issue.run {
             Run::Held { life, .. } => Some(self.life(life)),
             Run::Ended { .. } => None,

@@ -1,8 +1,8 @@
 //! The naive queue: one vector of tasks, searched from end to end by whoever wants one.
 
 use poppo_core::{
-    Cancelled, Checkin, Checkout, Claim, Effect, Enqueue, EventKind, Instant, IssueNumber, Millis, Next, Now, Outcome,
-    Priority, Refusal, Setting, Status, Text, Token,
+    Cancelled, Checkin, Checkout, Claim, Effect, EndedBy, Enqueue, EventKind, Instant, IssueNumber, Millis, Next, Now,
+    Outcome, Priority, Refusal, Setting, Status, Text, Token,
 };
 
 use super::histories::lasting;
@@ -107,6 +107,26 @@ impl Model {
 
     pub(crate) fn is_held_as(&self, number: IssueNumber, token: Token) -> bool {
         self.is_held(number) && self.issue(number).is_some_and(|issue| issue.token == token)
+    }
+
+    /// The ids of all tasks, wherever they are, those of finished ones too.
+    pub(crate) fn task_ids(&self) -> Vec<(IssueNumber, String)> {
+        let running = self.issues.iter().filter_map(Issue::task);
+        let tasks = self.tasks.iter().chain(running).chain(self.dead.iter().map(|dead| &dead.task));
+        tasks.map(|task| (task.issue, task.id.clone())).chain(self.finished.iter().cloned()).collect()
+    }
+
+    /// The check-in that ended an issue's last lease, if it can be repeated.
+    pub(crate) fn done(&self, issue: &Issue) -> Option<(IssueNumber, Token, String, Outcome)> {
+        match &issue.run {
+            Run::Ended { by: EndedBy::Checkin, outcome, process, .. } => {
+                Some((issue.number, issue.token, process.clone(), *outcome))
+            }
+            Run::Held { follows: Some((token, outcome)), .. } => {
+                Some((issue.number, *token, self.holder(issue)?.process.clone(), *outcome))
+            }
+            _ => None,
+        }
     }
 
     /// The issue of the task of this id, wherever the task is.
