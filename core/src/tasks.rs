@@ -4,6 +4,7 @@ use compact_str::{CompactString, format_compact};
 
 use crate::checkin::Effect;
 use crate::events::Entry;
+use crate::fault;
 use crate::issue::{Aftermath, Asked, Issue, Run, Working};
 use crate::project::Project;
 use crate::queue::{Dead, Finished, Task, TaskNumber, Texts, Whereabouts};
@@ -240,7 +241,11 @@ impl Project {
         if self.head.drain == on {
             return Effect::Unchanged;
         }
-        self.change(now, |project| project.head.drain = on);
+        self.change(now, |project| {
+            fault::point();
+            project.head.drain = on;
+            fault::point();
+        });
         Effect::Changed
     }
 
