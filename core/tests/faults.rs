@@ -98,7 +98,7 @@ fn a_command_that_panics_is_taken_back_as_if_it_had_never_been() {
                 }
             }
             compare(&project, &model, now, 10);
-            if step.args[10] % 4 == 0 {
+            if step.args[10].is_multiple_of(4) {
                 compare_claims(&project, &model, now);
             }
         }

@@ -25,7 +25,7 @@ pub(crate) struct IssueView {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunView {
-    Held { holder: HolderView, task: Option<TaskView>, asked: Option<(Instant, Option<String>)> },
+    Held { holder: HolderView, task: Option<Box<TaskView>>, asked: Option<(Instant, Option<String>)> },
     Ended { at: Instant, by: EndedBy, reason: Option<String>, result: Option<String>, metadata: Vec<(String, String)> },
 }
 
@@ -186,7 +186,7 @@ impl From<Record<'_>> for IssueView {
         let run = match record.run {
             poppo_core::RunView::Held { holder, task, asked } => RunView::Held {
                 holder: holder.into(),
-                task: task.map(TaskView::from),
+                task: task.map(|task| Box::new(task.into())),
                 asked: asked.map(|(at, reason)| (at, owned(reason))),
             },
             poppo_core::RunView::Ended { at, by, reason, result, metadata } => {
