@@ -242,12 +242,12 @@ impl Project {
     /// The first task for these types, or for any, where claims get one at all.
     fn next_task(&mut self, at: Instant, kinds: Option<&[NameId]>) -> Option<TaskNumber> {
         let most = self.head.settings.get(Setting::MaxRunning);
-        if self.head.drain || (most > 0 && self.leases() >= most) {
-            return None;
-        }
+        let none = self.head.drain || (most > 0 && self.leases() >= most);
         loop {
+            // What fell due is noticed in any case: whoever waits for it need not look for it again.
             let more = self.ripen(at, Self::NOTICE);
             match self.order.first(kinds) {
+                _ if none => return None,
                 None if more => {}
                 first => return first,
             }

@@ -1076,3 +1076,25 @@ fn the_figures_of_the_queue_are_what_is_there() {
     let depth: Vec<_> = queue.depth.iter().map(|(priority, count)| (priority.get(), *count)).collect();
     assert_eq!(depth, [(50, 2), (25, 1)]);
 }
+
+#[test]
+fn what_falls_due_while_nothing_can_be_claimed_is_noticed_so_that_nobody_looks_for_it_again_and_again() {
+    let mut desk = Desk::new();
+    desk.checkout(9);
+    for number in 1..=3 {
+        desk.delayed(number, number * 1_000);
+    }
+    desk.wait(1_000);
+    desk.project.drain(desk.now(), true);
+    desk.wait(1_000);
+    assert_eq!(desk.project.next_due(desk.now()), Some(Millis(1)));
+    assert!(!desk.project.has_task_for(desk.now(), &[]));
+    assert_eq!(desk.project.next_due(desk.now()), Some(Millis(1_001)), "the third");
+    desk.project.drain(desk.now(), false);
+    desk.set(&[(Setting::MaxRunning, 1)]);
+    desk.wait(1_000);
+    assert!(!desk.project.has_task_for(desk.now(), &[]));
+    assert_eq!(desk.project.next_due(desk.now()), None);
+    desk.checkin(9, Outcome::Completed);
+    assert_eq!(desk.work_all(), ["1:issue", "2:issue", "3:issue"]);
+}

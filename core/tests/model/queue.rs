@@ -193,6 +193,7 @@ impl Model {
         let most = self.setting(Setting::MaxRunning);
         let running = self.issues.iter().filter(|issue| issue.status() == Status::Processing).count() as u64;
         if self.drain || (most > 0 && running >= most) {
+            self.notice(at, NOTICED_BY_A_CLAIM);
             self.meet(if self.drain { "drained" } else { "too many run" });
             return None;
         }
