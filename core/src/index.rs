@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use crate::ascending::Ascending;
 use crate::life::{Due, Life, LifeId};
 use crate::names::NameId;
 use crate::settings::Settings;
@@ -23,9 +24,9 @@ pub(crate) struct Index {
     /// Lives that hold nothing, by their last sign of life.
     idle: BTreeSet<(Instant, LifeId)>,
     /// Issues that nobody holds, by the number of their last lease's end.
-    finished: BTreeMap<u64, IssueNumber>,
+    finished: Ascending<u64, IssueNumber>,
     /// Issues whose labels are behind, by the version of their status.
-    unlabelled: BTreeSet<(u64, IssueNumber)>,
+    unlabelled: Ascending<(u64, IssueNumber), ()>,
     by_status: [u64; Status::ALL.len()],
     /// The free texts of all records, in bytes.
     texts: usize,
@@ -228,7 +229,7 @@ impl Index {
     }
 
     pub(crate) fn enter_unlabelled(&mut self, version: u64, number: IssueNumber) {
-        self.unlabelled.insert((version, number));
+        self.unlabelled.insert((version, number), ());
     }
 
     pub(crate) fn leave_unlabelled(&mut self, version: u64, number: IssueNumber) {
@@ -237,7 +238,7 @@ impl Index {
 
     /// Issues whose labels are behind, longest first.
     pub(crate) fn unlabelled(&self) -> impl Iterator<Item = (u64, IssueNumber)> {
-        self.unlabelled.iter().copied()
+        self.unlabelled.iter().map(|(entry, ())| entry)
     }
 
     pub(crate) fn count_issue(&mut self, status: Status) {
@@ -278,7 +279,7 @@ impl Index {
     }
 
     pub(crate) fn oldest_finished(&self) -> Option<IssueNumber> {
-        self.finished.first_key_value().map(|(_, number)| *number)
+        self.finished.iter().next().map(|(_, number)| number)
     }
 
     pub(crate) fn finished_len(&self) -> usize {
