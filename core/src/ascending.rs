@@ -4,6 +4,7 @@
 //! key goes to the end of the last page without a search, and pages are full. Keys in any other order work as well.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 /// See the module. It grows and shrinks a page at a time, so that no single command pays for moving all of it.
 #[derive(Debug, Clone)]
@@ -100,6 +101,19 @@ impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
         page.is_some_and(|(_, page)| page.binary_search_by(|(there, _)| there.cmp(key)).is_ok())
     }
 
+    /// The entry of the lowest key.
+    pub(crate) fn first(&self) -> Option<(K, V)> {
+        self.pages.first_key_value()?.1.front().copied()
+    }
+
+    /// The first entry above a key.
+    pub(crate) fn first_above(&self, key: &K) -> Option<(K, V)> {
+        let page = self.pages.range(..=*key).next_back().map(|(_, page)| page);
+        let within = page.and_then(|page| page.get(page.partition_point(|(there, _)| there <= key)));
+        let later = || self.pages.range((Bound::Excluded(*key), Bound::Unbounded)).next()?.1.front();
+        within.or_else(later).copied()
+    }
+
     /// All entries in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, V)> {
         self.pages.values().flatten().copied()
@@ -143,6 +157,9 @@ mod tests {
                     model.remove(&key);
                 }
                 assert_eq!(map.contains_key(&key), inserts);
+                let above = model.range(key + 1..).next().map(|(key, value)| (*key, *value));
+                assert_eq!(map.first_above(&key), above);
+                assert_eq!(map.first(), model.first_key_value().map(|(key, value)| (*key, *value)));
             }
             check(&map, &model);
             for key in model.keys() {
