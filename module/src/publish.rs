@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use poppo_core::{Event, Instant, Orphan, Status};
+use poppo_core::{Event, Instant, Orphan, Status, Token};
 use redis_module::{Context, RedisString};
 
 use crate::ffi::{self, Reach, Word};
@@ -26,9 +26,10 @@ struct Message<'a> {
     issue: u64,
     status: Option<Status>,
     from: Option<Status>,
-    process: &'a str,
-    token: u64,
+    process: Option<&'a str>,
+    token: Option<u64>,
     event: &'static str,
+    task: Option<&'a str>,
     at: Instant,
     reason: Option<&'static str>,
 }
@@ -48,8 +49,9 @@ impl<'a> Channel<'a> {
             status: event.status,
             from: event.from,
             process: event.process,
-            token: event.token.get(),
+            token: event.token.map(Token::get),
             event: event.what.as_str(),
+            task: event.task,
             at: event.at,
             reason: None,
         });
@@ -61,9 +63,10 @@ impl<'a> Channel<'a> {
             issue: orphan.issue.get(),
             status: Some(Status::Processing),
             from: Some(Status::Processing),
-            process: orphan.process,
-            token: orphan.token.get(),
+            process: Some(orphan.process),
+            token: Some(orphan.token.get()),
             event: "orphan",
+            task: None,
             at: orphan.since,
             reason: Some(orphan.reason.as_str()),
         });
@@ -105,12 +108,24 @@ impl Message<'_> {
         push_status(json, self.status);
         json.extend_from_slice(b",\"from\":");
         push_status(json, self.from);
-        json.extend_from_slice(b",\"processId\":\"");
-        push_name(json, self.process);
-        json.extend_from_slice(b"\",\"token\":");
-        push_number(json, self.token);
+        match self.process {
+            Some(process) => {
+                json.extend_from_slice(b",\"processId\":\"");
+                push_name(json, process);
+                json.extend_from_slice(b"\",\"token\":");
+            }
+            None => json.extend_from_slice(b",\"processId\":null,\"token\":"),
+        }
+        match self.token {
+            Some(token) => push_number(json, token),
+            None => json.extend_from_slice(b"null"),
+        }
         json.extend_from_slice(b",\"event\":\"");
         json.extend_from_slice(self.event.as_bytes());
+        if let Some(task) = self.task {
+            json.extend_from_slice(b"\",\"task\":\"");
+            push_name(json, task);
+        }
         json.extend_from_slice(b"\",\"at\":\"");
         push_time(json, self.at);
         if let Some(reason) = self.reason {
