@@ -20,7 +20,7 @@
 //! | --- | --- |
 //! | `types` | numbers, names, texts and words, checked once |
 //! | `project` | the records, and the journal that makes a command whole or nothing |
-//! | `index` | who is due when: derived from the records |
+//! | `index`, `ascending` | who is due when: derived from the records |
 //! | `life`, `issue` | one record each, and the orphan rule |
 //! | `checkout`, `checkin`, `heartbeat`, `repair`, `manage` | the commands that write |
 //! | `events` | the project's log, and whose labels are behind |
@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ascending;
 mod checkin;
 mod checkout;
 mod events;

@@ -215,21 +215,58 @@ pub(crate) fn is_replay(ctx: &Context) -> bool {
 pub(crate) fn replicate_at(ctx: &Context, command: &CStr, positional: &[Word<'_>], at: Instant, options: &[Word<'_>]) {
     // SAFETY: fact 3: reading the table.
     let Some(replicate) = (unsafe { raw::RedisModule_Replicate }) else { return };
-    // SAFETY: the format says what follows: strings with their number, a C string, an integer, strings with their number.
-    // A word is nothing but a pointer to such a string. All of them live through the call, which takes references of its own to what it keeps.
-    unsafe {
-        replicate(
-            ctx.ctx,
-            command.as_ptr(),
-            c"vclv".as_ptr(),
-            positional.as_ptr(),
-            positional.len(),
-            c"AT".as_ptr(),
-            at.micros().cast_signed(),
-            options.as_ptr(),
-            options.len(),
-        );
-    }
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(at.micros());
+    let (time, length) = (digits.as_ptr().cast::<c_char>(), digits.len());
+    AT.with(|word| {
+        let (ctx, command, word) = (ctx.ctx, command.as_ptr(), Word::from(word).raw);
+        // For each vector the server enlarges the array of words once more, which costs as much as making three of them:
+        // the usual shapes go word by word.
+        // SAFETY: the format says what follows: strings, a buffer with its length, strings with their number. A word is
+        // nothing but a pointer to such a string. All of them live through the call, which takes references of its own
+        // to what it keeps.
+        unsafe {
+            match (positional, options) {
+                ([key, first], []) => replicate(ctx, command, c"sssb".as_ptr(), key.raw, first.raw, word, time, length),
+                ([key, first], [option]) => {
+                    replicate(ctx, command, c"sssbs".as_ptr(), key.raw, first.raw, word, time, length, option.raw)
+                }
+                ([key, first, second], []) => {
+                    replicate(ctx, command, c"ssssb".as_ptr(), key.raw, first.raw, second.raw, word, time, length)
+                }
+                ([key, first, second], options) => replicate(
+                    ctx,
+                    command,
+                    c"ssssbv".as_ptr(),
+                    key.raw,
+                    first.raw,
+                    second.raw,
+                    word,
+                    time,
+                    length,
+                    options.as_ptr(),
+                    options.len(),
+                ),
+                (positional, options) => replicate(
+                    ctx,
+                    command,
+                    c"vsbv".as_ptr(),
+                    positional.as_ptr(),
+                    positional.len(),
+                    word,
+                    time,
+                    length,
+                    options.as_ptr(),
+                    options.len(),
+                ),
+            }
+        };
+    });
+}
+
+thread_local! {
+    /// A word of each resolved command, made once.
+    static AT: RedisString = RedisString::create_from_slice(ptr::null_mut(), b"AT");
 }
 
 /// Whether the client of the running command can be made to wait: not inside a transaction or a script.

@@ -119,7 +119,9 @@ impl Eviction {
 /// The moment of a command on this server. Reads the clock once.
 pub(crate) fn now() -> Now {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let at = Instant::from_micros(u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX));
+    // In 64 bits, which last longer than any clock: `as_micros` counts in 128.
+    let micros = since_1970.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(since_1970.subsec_micros()));
+    let at = Instant::from_micros(micros);
     if GRACE_IS_OVER.load(Ordering::Relaxed) {
         return Now::primary(at);
     }
