@@ -231,7 +231,7 @@ pub(crate) fn replicate_at(
     let (time, length) = (digits.as_ptr().cast::<c_char>(), digits.len());
     AT.with(|word| {
         let (ctx, command, word) = (ctx.ctx, command.as_ptr(), Word::from(word).raw);
-        // For each vector the server enlarges the command's words once more, which costs a tenth of a plain checkout:
+        // For each vector the server enlarges the array of words once more, which costs as much as making three of them:
         // the usual shapes go word by word.
         // SAFETY: the format says what follows: strings, a buffer with its length, strings with their number. A word is
         // nothing but a pointer to such a string. All of them live through the call, which takes references of its own
