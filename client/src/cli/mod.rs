@@ -1,9 +1,13 @@
 //! The subcommands, one file each. Here is only what they share: the options that all take, and their order in the help.
 
+mod cancel;
 mod checkin;
 mod checkout;
+mod claim;
 mod config;
 mod demo;
+mod drain;
+mod enqueue;
 mod events;
 mod evict;
 mod forget;
@@ -14,6 +18,7 @@ mod list;
 mod liveness;
 mod orphans;
 mod repair;
+mod revive;
 mod run;
 mod stats;
 mod up;
@@ -103,6 +108,11 @@ pub(crate) struct Cli {
 enum Command {
     Up(up::Args),
     Run(run::Args),
+    Enqueue(enqueue::Args),
+    Claim(claim::Args),
+    Cancel(cancel::Args),
+    Revive(revive::Args),
+    Drain(drain::Args),
     Checkout(checkout::Args),
     Checkin(checkin::Args),
     Heartbeat(heartbeat::Args),
@@ -157,6 +167,11 @@ impl Cli {
             Command::Demo(args) => return demo::run(args, &context).await,
             Command::DemoWorker(args) => demo::work(args, &context).await?,
             Command::DemoNote(args) => demo::note(&args)?,
+            Command::Enqueue(args) => enqueue::run(args, &context).await?,
+            Command::Claim(args) => claim::run(args, &context).await?,
+            Command::Cancel(args) => cancel::run(args, &context).await?,
+            Command::Revive(args) => revive::run(&args, &context).await?,
+            Command::Drain(args) => drain::run(&args, &context).await?,
             Command::Checkout(args) => checkout::run(args, &context).await?,
             Command::Checkin(args) => checkin::run(args, &context).await?,
             Command::Heartbeat(args) => heartbeat::run(args, &context).await?,
