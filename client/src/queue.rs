@@ -19,6 +19,8 @@ use crate::{Backoff, Error, decode};
 /// For how long the server is asked to wait for a task at a time. Then it is asked again, so that a connection that leads
 /// nowhere is noticed.
 pub(crate) const SLICE: Duration = Duration::from_secs(30);
+/// The pause after an answer that came without any waiting.
+const EARLY: Duration = Duration::from_secs(1);
 
 impl Project {
     /// Queues a task: false where one of this id waits, runs or is dead already, or was finished before. Asked again, it
@@ -90,10 +92,17 @@ impl Project {
                 (Block::No, _) => Block::No,
                 (_, left) => Block::AtMost(left.map_or(SLICE, |left| left.min(SLICE))),
             };
+            let asked = Instant::now();
             let answer = self.claim_once(&Claim { block: round, ..claim.clone() }).await;
             let is_over = left().is_some_and(|left| left.is_zero());
             match answer {
-                Ok(None) if !is_over => backoff = Backoff::default(),
+                Ok(None) if !is_over => {
+                    backoff = Backoff::default();
+                    // Nothing, without having waited for it: asked again at once, it would say the same.
+                    if asked.elapsed() < SLICE / 2 {
+                        sleep(left().map_or(EARLY, |left| left.min(EARLY))).await;
+                    }
+                }
                 Err(error) if error.may_pass() && !is_over => {
                     let pause = backoff.pause();
                     sleep(left().map_or(pause, |left| left.min(pause))).await;

@@ -22,6 +22,7 @@ mod revive;
 mod run;
 mod stats;
 mod up;
+mod work;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -107,6 +108,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Args),
+    Work(work::Args),
     Run(run::Args),
     Enqueue(enqueue::Args),
     Claim(claim::Args),
@@ -163,6 +165,7 @@ impl Cli {
         let context = Context { url, project, out: Output::new(self.json) };
         match self.command {
             Command::Up(args) => return up::run(args, &context).await,
+            Command::Work(args) => return work::run(args, &context).await,
             Command::Run(args) => return run::run(args, &context).await,
             Command::Demo(args) => return demo::run(args, &context).await,
             Command::DemoWorker(args) => demo::work(args, &context).await?,
