@@ -17,7 +17,7 @@ pub(crate) const LOST: u8 = 76;
 pub(crate) const NOT_STARTED: u8 = 127;
 
 /// Why a command did not do what it was asked to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     /// The exit code.
     pub(crate) exit: u8,

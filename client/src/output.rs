@@ -159,6 +159,9 @@ pub(crate) fn status_tone(status: Status) -> Tone {
         Status::AwaitingResponse => Tone::Warning,
         Status::Error => Tone::Bad,
         Status::Cancelled => Tone::Quiet,
+        // `queued`: nobody's turn yet.
+        #[allow(unreachable_patterns)]
+        _ => Tone::Plain,
     }
 }
 

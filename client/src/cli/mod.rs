@@ -1,9 +1,13 @@
 //! The subcommands, one file each. Here is only what they share: the options that all take, and their order in the help.
 
+mod cancel;
 mod checkin;
 mod checkout;
+mod claim;
 mod config;
 mod demo;
+mod drain;
+mod enqueue;
 mod events;
 mod evict;
 mod forget;
@@ -14,9 +18,11 @@ mod list;
 mod liveness;
 mod orphans;
 mod repair;
+mod revive;
 mod run;
 mod stats;
 mod up;
+mod work;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -102,7 +108,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Args),
+    Work(work::Args),
     Run(run::Args),
+    Enqueue(enqueue::Args),
+    Claim(claim::Args),
+    Cancel(cancel::Args),
+    Revive(revive::Args),
+    Drain(drain::Args),
     Checkout(checkout::Args),
     Checkin(checkin::Args),
     Heartbeat(heartbeat::Args),
@@ -153,10 +165,16 @@ impl Cli {
         let context = Context { url, project, out: Output::new(self.json) };
         match self.command {
             Command::Up(args) => return up::run(args, &context).await,
+            Command::Work(args) => return work::run(args, &context).await,
             Command::Run(args) => return run::run(args, &context).await,
             Command::Demo(args) => return demo::run(args, &context).await,
             Command::DemoWorker(args) => demo::work(args, &context).await?,
             Command::DemoNote(args) => demo::note(&args)?,
+            Command::Enqueue(args) => enqueue::run(args, &context).await?,
+            Command::Claim(args) => claim::run(args, &context).await?,
+            Command::Cancel(args) => cancel::run(args, &context).await?,
+            Command::Revive(args) => revive::run(&args, &context).await?,
+            Command::Drain(args) => drain::run(&args, &context).await?,
             Command::Checkout(args) => checkout::run(args, &context).await?,
             Command::Checkin(args) => checkin::run(args, &context).await?,
             Command::Heartbeat(args) => heartbeat::run(args, &context).await?,
