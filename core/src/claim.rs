@@ -226,7 +226,11 @@ impl Project {
         token: Token,
     ) {
         let Some((id, life)) = self.current_life(process) else { return };
-        let request = request.map(|id| Requested { id: CompactString::new(id.as_str()), issue, token });
+        let request = match request {
+            Some(id) => Some(Requested { id: CompactString::new(id.as_str()), issue, token }),
+            // The last REQ is still the last one.
+            None => life.claims.as_ref().and_then(|claims| claims.request.clone()),
+        };
         let claims = Claims { kinds, request };
         let claims = (claims != Claims::default()).then(|| Box::new(claims));
         if claims != life.claims {

@@ -211,7 +211,7 @@ impl Project {
             books.enter_issue(*number, issue);
         }
         let (queue, mut books) = self.queue_and_books();
-        queue.tasks.iter().for_each(|(number, task)| books.enter_task(*number, task));
+        queue.tasks.iter().for_each(|(number, task)| books.enter_task(*number, task, false));
         queue.dead.iter().for_each(|(number, dead)| books.enter_dead(*number, dead));
         queue.finished.iter().for_each(|(number, finished)| books.order.enter_finished(*number, finished));
         for entry in self.log.iter(0) {
@@ -259,16 +259,17 @@ impl Project {
         (queue, QueueBooks { names, index, order, issues, settings: &head.settings })
     }
 
-    /// Stores or removes the record of a task that waits.
+    /// Stores, replaces or removes the record of a task that waits; its issue and turn never change.
     pub(crate) fn set_task(&mut self, number: TaskNumber, new: Option<Box<Task>>) {
         fault::point();
         let (queue, mut books) = self.queue_and_books();
+        let stays = new.is_some() && queue.tasks.contains_key(&number);
         if let Some(old) = queue.tasks.get(&number) {
-            books.leave_task(number, old);
+            books.leave_task(number, old, stays);
         }
         fault::point();
         if let Some(new) = &new {
-            books.enter_task(number, new);
+            books.enter_task(number, new, stays);
         }
         fault::point();
         let old = match new {
@@ -462,11 +463,11 @@ impl Project {
     /// Changes how long a point of priority is worth: all tasks leave the order for it.
     fn set_aging(&mut self, aging: u64) {
         let (queue, mut books) = self.queue_and_books();
-        queue.tasks.iter().for_each(|(number, task)| books.leave_order(*number, task));
+        queue.tasks.iter().for_each(|(number, task)| books.unrank(*number, task));
         fault::point();
         self.head.settings.set(Setting::QueueAging, aging);
         let (queue, mut books) = self.queue_and_books();
-        queue.tasks.iter().for_each(|(number, task)| books.enter_order(*number, task));
+        queue.tasks.iter().for_each(|(number, task)| books.rank(*number, task));
         fault::point();
     }
 
@@ -574,26 +575,33 @@ impl QueueBooks<'_> {
         self.issues.get(&issue).is_some_and(|issue| issue.holder().is_some())
     }
 
-    fn enter_task(&mut self, number: TaskNumber, task: &Task) {
+    /// A task came to the queue, or stays in it and changed.
+    fn enter_task(&mut self, number: TaskNumber, task: &Task, stays: bool) {
         self.names.acquire(task.kind);
         self.index.enter_texts(task.text_bytes());
-        self.enter_order(number, task);
+        if !stays {
+            self.order.enter_task(number, task);
+        }
+        self.rank(number, task);
     }
 
-    fn leave_task(&mut self, number: TaskNumber, task: &Task) {
+    fn leave_task(&mut self, number: TaskNumber, task: &Task, stays: bool) {
         self.names.release(task.kind);
         self.index.leave_texts(task.text_bytes());
-        self.leave_order(number, task);
+        self.unrank(number, task);
+        if !stays {
+            self.order.leave_task(number, task);
+        }
     }
 
-    fn enter_order(&mut self, number: TaskNumber, task: &Task) {
+    fn rank(&mut self, number: TaskNumber, task: &Task) {
         let held = self.is_held(task.issue);
-        self.order.enter_task(number, task, held, self.settings);
+        self.order.rank(number, task, held, self.settings);
     }
 
-    fn leave_order(&mut self, number: TaskNumber, task: &Task) {
+    fn unrank(&mut self, number: TaskNumber, task: &Task) {
         let held = self.is_held(task.issue);
-        self.order.leave_task(number, task, held, self.settings);
+        self.order.unrank(number, task, held, self.settings);
     }
 
     fn enter_dead(&mut self, number: u64, dead: &Dead) {

@@ -162,10 +162,11 @@ pub(crate) struct Order {
     ready: BTreeMap<NameId, BTreeSet<Rank>>,
     /// The first of each type that is ready.
     heads: BTreeSet<(Rank, NameId)>,
-    /// All that are or were delayed, by when they are due. Those up to `ripe` wait.
+    /// Those that are delayed as far as anybody noticed, by when they are due, and by issue.
     delayed: BTreeSet<(Instant, TaskNumber)>,
-    ripe: Option<(Instant, TaskNumber)>,
     unripe: BTreeSet<(IssueNumber, TaskNumber)>,
+    /// Those that were delayed, by when they fell due.
+    ripe: BTreeSet<(Instant, TaskNumber)>,
     depth: BTreeMap<Priority, u64>,
     dead: BTreeSet<(IssueNumber, u64)>,
     finished: BTreeMap<Finished, u64>,
@@ -178,32 +179,40 @@ impl Order {
         self.ids.get(id).copied()
     }
 
-    pub(crate) fn enter_task(&mut self, number: TaskNumber, task: &Task, held: bool, settings: &Settings) {
+    /// A task came to the queue. [`Order::rank`] follows.
+    pub(crate) fn enter_task(&mut self, number: TaskNumber, task: &Task) {
         self.ids.insert(task.id.clone(), Whereabouts::Waiting(number));
         if number.is_delayed() {
             self.delayed.insert((task.turn, number));
-            if !self.is_ripe(number, task) {
-                self.unripe.insert((task.issue, number));
-                return;
-            }
+            self.unripe.insert((task.issue, number));
         }
-        self.wait(number, task, held, settings);
     }
 
-    pub(crate) fn leave_task(&mut self, number: TaskNumber, task: &Task, held: bool, settings: &Settings) {
+    /// A task left the queue. [`Order::unrank`] came before.
+    pub(crate) fn leave_task(&mut self, number: TaskNumber, task: &Task) {
         self.ids.remove(&task.id);
-        if number.is_delayed() {
+        if number.is_delayed() && !self.ripe.remove(&(task.turn, number)) {
             self.delayed.remove(&(task.turn, number));
-            if !self.is_ripe(number, task) {
-                self.unripe.remove(&(task.issue, number));
-                return;
-            }
+            self.unripe.remove(&(task.issue, number));
         }
-        self.stop_waiting(number, task, held, settings);
+    }
+
+    /// Gives a task of the queue its place among those that wait, if it does.
+    pub(crate) fn rank(&mut self, number: TaskNumber, task: &Task, held: bool, settings: &Settings) {
+        if self.is_ripe(number, task) {
+            self.wait(number, task, held, settings);
+        }
+    }
+
+    /// Takes it away.
+    pub(crate) fn unrank(&mut self, number: TaskNumber, task: &Task, held: bool, settings: &Settings) {
+        if self.is_ripe(number, task) {
+            self.stop_waiting(number, task, held, settings);
+        }
     }
 
     fn is_ripe(&self, number: TaskNumber, task: &Task) -> bool {
-        self.ripe.is_some_and(|ripe| (task.turn, number) <= ripe)
+        !number.is_delayed() || self.ripe.contains(&(task.turn, number))
     }
 
     fn wait(&mut self, number: TaskNumber, task: &Task, held: bool, settings: &Settings) {
@@ -300,14 +309,14 @@ impl Order {
 
     /// When the next delayed task is due that nobody noticed so far.
     pub(crate) fn next_due(&self) -> Option<(Instant, TaskNumber)> {
-        let behind = self.ripe.map_or(Bound::Unbounded, Bound::Excluded);
-        self.delayed.range((behind, Bound::Unbounded)).next().copied()
+        self.delayed.first().copied()
     }
 
     /// A delayed task, the next one, is due: it is among those that wait from now on.
     pub(crate) fn ripen(&mut self, number: TaskNumber, task: &Task, held: bool, settings: &Settings) {
-        self.ripe = Some((task.turn, number));
+        self.delayed.remove(&(task.turn, number));
         self.unripe.remove(&(task.issue, number));
+        self.ripe.insert((task.turn, number));
         self.wait(number, task, held, settings);
     }
 
@@ -370,14 +379,12 @@ impl Order {
 
     /// Those that fell due by `at` and that nobody noticed so far.
     pub(crate) fn unnoticed(&self, at: Instant) -> impl Iterator<Item = TaskNumber> {
-        let behind = self.ripe.map_or(Bound::Unbounded, Bound::Excluded);
-        let due = self.delayed.range((behind, Bound::Unbounded));
-        due.take_while(move |(turn, _)| *turn <= at).map(|(_, number)| *number)
+        self.delayed.iter().take_while(move |(turn, _)| *turn <= at).map(|(_, number)| *number)
     }
 
     /// When the first of those fell due that were delayed once.
     pub(crate) fn first_due(&self) -> Option<Instant> {
-        self.delayed.first().map(|(turn, _)| *turn)
+        [&self.ripe, &self.delayed].into_iter().filter_map(|tasks| tasks.first()).map(|(turn, _)| *turn).min()
     }
 
     pub(crate) fn running(&self) -> u64 {
@@ -389,7 +396,8 @@ impl Order {
         self.ids.len() * size_of::<(CompactString, Whereabouts)>()
             + self.waiting.len() * size_of::<(IssueNumber, NameId, Rank)>()
             + self.ready.values().map(BTreeSet::len).sum::<usize>() * size_of::<Rank>()
-            + (self.delayed.len() + self.unripe.len() + self.dead.len()) * size_of::<(Instant, TaskNumber)>()
+            + (self.delayed.len() + self.unripe.len() + self.ripe.len() + self.dead.len())
+                * size_of::<(Instant, TaskNumber)>()
             + self.finished.len() * size_of::<(Finished, u64)>()
     }
 }

@@ -4,6 +4,7 @@ use compact_str::{CompactString, format_compact};
 
 use crate::checkin::Effect;
 use crate::events::Entry;
+use crate::fault;
 use crate::issue::{Aftermath, Asked, Issue, Run, Working};
 use crate::project::Project;
 use crate::queue::{Dead, Finished, Task, TaskNumber, Texts, Whereabouts};
@@ -145,7 +146,9 @@ impl Project {
 
     /// Removes the tasks of an issue that wait, and asks its holder to stop.
     pub fn cancel(&mut self, now: Now, issue: IssueNumber, reason: Option<Text<'_>>) -> (Cancelled, Effect) {
-        let waiting: Vec<TaskNumber> = self.order.of_issue(issue).collect();
+        let mut waiting: Vec<TaskNumber> = self.order.of_issue(issue).collect();
+        // The order of the indexes is not the same everywhere, and each removal is an event.
+        waiting.sort_unstable();
         let record = self.issues.get(&issue);
         let held = record.is_some_and(|record| record.holder().is_some());
         let ask = held && record.is_some_and(|record| record.asked().is_none());
@@ -238,7 +241,11 @@ impl Project {
         if self.head.drain == on {
             return Effect::Unchanged;
         }
-        self.change(now, |project| project.head.drain = on);
+        self.change(now, |project| {
+            fault::point();
+            project.head.drain = on;
+            fault::point();
+        });
         Effect::Changed
     }
 

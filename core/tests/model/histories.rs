@@ -1,12 +1,13 @@
 //! Random histories: commands over few names, so that they collide, under clocks that jump both ways.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{LazyLock, Once};
+use std::sync::{LazyLock, Mutex, Once};
 
 use poppo_core::{
-    Checkin, Checkout, Evict, Heartbeat, Instant, IssueNumber, Judge, Liveness, Millis, Name, Now, Outcome, Pid,
-    Project, Repair, RepairOutcome, Setting, Text, Token,
+    Checkin, Checkout, Claim, Enqueue, Evict, Heartbeat, Instant, IssueNumber, Judge, Liveness, Millis, Name, Next,
+    Now, Outcome, Pid, Priority, Project, Repair, RepairOutcome, Setting, TaskId, Tasks, Text, Token,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
@@ -70,6 +71,16 @@ pub(crate) struct Targets {
     pub(crate) lives: Vec<Life>,
     pub(crate) moments: Vec<Instant>,
     pub(crate) versions: Vec<(IssueNumber, u64)>,
+    /// The ids of tasks that are dead.
+    pub(crate) dead: Vec<String>,
+    /// The ids of tasks wherever they are, finished ones too.
+    pub(crate) ids: Vec<(IssueNumber, String)>,
+    /// Who holds what.
+    pub(crate) held: Vec<(IssueNumber, Token, String)>,
+    /// Check-ins that could be repeated.
+    pub(crate) done: Vec<(IssueNumber, Token, String, Outcome)>,
+    /// Claims that could be repeated: process, incarnation, REQ.
+    pub(crate) requests: Vec<(String, Option<String>, String)>,
     /// All tokens that were ever given.
     pub(crate) tokens: Vec<Token>,
 }
@@ -91,6 +102,22 @@ impl Targets {
                 .collect(),
             moments: model.moments(),
             versions: model.issues.iter().map(|issue| (issue.number, issue.version)).collect(),
+            dead: model.dead.iter().map(|dead| dead.task.id.clone()).collect(),
+            ids: model.task_ids(),
+            held: model
+                .issues
+                .iter()
+                .filter_map(|issue| Some((issue.number, issue.token, model.holder(issue)?.process.clone())))
+                .collect(),
+            done: model.issues.iter().filter_map(|issue| model.done(issue)).collect(),
+            requests: model
+                .lives
+                .iter()
+                .filter_map(|life| {
+                    let (id, ..) = life.request.clone()?;
+                    Some((life.process.clone(), life.incarnation.clone(), id))
+                })
+                .collect(),
             tokens: tokens.to_vec(),
         }
     }
@@ -111,6 +138,17 @@ impl Targets {
                 .collect(),
             moments: processes.iter().map(|life| life.holder.last_seen.plus(life.holder.ttl)).collect(),
             versions: project.unlabelled().take(50).map(|behind| (behind.issue, behind.version)).collect(),
+            dead: project
+                .list_tasks(now, Tasks::Dead, 0, 50)
+                .rows
+                .iter()
+                .filter(|task| task.id.len() < 20)
+                .map(|task| task.id.to_owned())
+                .collect(),
+            ids: Vec::new(),
+            held: Vec::new(),
+            done: Vec::new(),
+            requests: Vec::new(),
             tokens: Vec::new(),
         }
     }
@@ -137,6 +175,18 @@ pub(crate) fn text(text: &str) -> Text<'_> {
     Text::parse(text.as_bytes()).expect("a text")
 }
 
+/// The same text for as long as the tests run, once each.
+pub(crate) fn lasting(text: &str) -> &'static str {
+    static TEXTS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut texts = TEXTS.lock().expect("nobody panics while holding it");
+    if let Some(text) = texts.get(text) {
+        return text;
+    }
+    let text: &'static str = Box::leak(text.into());
+    texts.insert(text);
+    text
+}
+
 /// One of these, or, as often, none.
 fn maybe<T: Copy>(byte: u8, of: &[T]) -> Option<T> {
     (usize::from(byte) % (of.len() * 2)).checked_sub(of.len()).map(|index| of[index])
@@ -150,15 +200,30 @@ const INCARNATIONS: [&str; 2] = ["x", "y"];
 const HOSTS: [&str; 2] = ["h1", "h2"];
 const KINDS: [&str; 2] = ["fix", "docs"];
 const TEXTS: [&str; 3] = ["a", "", "Gr\u{fc}\u{df}e, Welt: a text that is not short"];
+const PAYLOADS: [&str; 2] = ["{\"branch\":\"main\"}", "[]"];
+const PRIORITIES: [u16; 7] = [0, 10, 25, 50, 75, 1_000, 51];
+const DELAYS: [u64; 8] = [0, 0, 0, 0, 1, 1_000, 2_500, 60_000];
+const REQUESTS: [&str; 2] = ["r1", "r2"];
+/// Ids that are given; two of them are those that other issues' tasks have by default.
+const IDS: [&str; 4] = ["comment-1", "comment-2", "1:fix", "2:issue"];
+static TYPES: LazyLock<Vec<Vec<Name<'static>>>> = LazyLock::new(|| {
+    let types: [&[&str]; 8] =
+        [&[], &[], &[], &["fix"], &["fix", "docs", "fix"], &["issue"], &["issue", "fix"], &["no-such-type"]];
+    types.iter().map(|types| types.iter().map(|kind| name(kind)).collect()).collect()
+});
 const TTLS: [Millis; 6] =
     [Millis(1_000), Millis(1_001), Millis(2_500), Millis(30_000), Millis(86_400_000), Millis(1_000)];
-const VALUES: [(Setting, &[u64]); 8] = [
+const VALUES: [(Setting, &[u64]); 12] = [
     (Setting::HeartbeatTtl, &[1_000, 2_000, 60_000, 86_400_000]),
     (Setting::AttestTtl, &[1_000, 3_000, 86_400_000]),
     (Setting::MaxSilence, &[1_000, 4_000, 604_800_000]),
     (Setting::IssuesKept, &[0, 1, 3, 20]),
     (Setting::ProcessKept, &[1_000, 5_000, 31_536_000_000]),
-    (Setting::MaxRunning, &[0, 7]),
+    (Setting::MaxRunning, &[0, 0, 1, 3]),
+    (Setting::MaxAttempts, &[1, 2, 5]),
+    (Setting::MaxOrphans, &[1, 2]),
+    (Setting::QueueAging, &[0, 1, 100, 86_400_000]),
+    (Setting::FinishedKept, &[0, 1, 3, 10_000]),
     (Setting::EventsKept, &[0, 1, 5, 30, 1_000_000]),
     (Setting::IssuesKept, &[0, 0, 2]),
 ];
@@ -235,7 +300,7 @@ impl Step {
         let orphan = targets.orphans.get(usize::from(args[0]) % targets.orphans.len().max(1)).copied();
         let life = targets.lives.get(usize::from(args[1]) % targets.lives.len().max(1));
         let command = match self.what {
-            0..75 => {
+            0..44 => {
                 let takeover = args[9] % 3 == 1;
                 let aimed = orphan.filter(|_| takeover && args[10] % 2 == 1);
                 let issue = aimed.map_or(issue, |(issue, _)| issue);
@@ -253,32 +318,45 @@ impl Step {
                     takeover,
                 })
             }
-            75..115 => {
+            44..82 => {
                 let holder = targets.lives.get(usize::from(args[9]) % targets.lives.len().max(1));
                 let process =
                     holder.filter(|_| args[8] % 2 == 1).and_then(|life| known(&life.process)).unwrap_or(process);
+                let outcomes =
+                    [Outcome::Completed, Outcome::Error, Outcome::AwaitingResponse, Outcome::Cancelled, Outcome::Error];
+                let outcome = one(args[4], &outcomes);
+                let held = targets.held.get(usize::from(args[0]) % targets.held.len().max(1));
+                let done = targets.done.get(usize::from(args[0]) % targets.done.len().max(1));
+                let (issue, process, token, outcome) = match (args[8] % 8, held, done) {
+                    (0..4, Some((issue, token, process)), _) => {
+                        (*issue, name(lasting(process)), Some(*token).filter(|_| args[3] % 4 > 0), outcome)
+                    }
+                    (4 | 5, _, Some((issue, token, process, outcome))) => {
+                        (*issue, name(lasting(process)), Some(*token), *outcome)
+                    }
+                    _ => (issue, process, self.token(targets, issue), outcome),
+                };
                 Command::Checkin(Checkin {
                     issue,
                     process,
-                    outcome: one(
-                        args[4],
-                        &[Outcome::Completed, Outcome::Error, Outcome::AwaitingResponse, Outcome::Cancelled],
-                    ),
-                    token: self.token(targets, issue),
+                    outcome,
+                    token,
                     incarnation: maybe(args[2], &[INCARNATIONS[0], INCARNATIONS[1]])
                         .filter(|_| args[10] % 2 == 1)
                         .map(name),
                     result: maybe(args[5], &["{\"pr\":77}", "null"]).map(text),
                     reason: maybe(args[6], &TEXTS).map(text),
+                    retry: maybe(args[2], &DELAYS).map(Millis),
+                    next: (args[9] % 3 == 0).then(|| self.next()),
                     metadata: &METADATA[usize::from(args[7]) % METADATA.len()],
                 })
             }
-            115..145 => {
+            82..98 => {
                 let incarnation = self.incarnation().filter(|_| args[10] % 3 == 2);
                 let ttl = maybe(args[8], &TTLS).filter(|_| args[9] % 2 == 1);
                 Command::Heartbeat(Heartbeat { process, incarnation, ttl, progress: maybe(args[6], &TEXTS).map(text) })
             }
-            145..180 => {
+            98..120 => {
                 let pid = one(args[4], &[1, 2, Pid::MAX]);
                 let pid = Pid::try_from(pid).expect("a PID");
                 let aimed = life.filter(|_| !args[9].is_multiple_of(8));
@@ -298,35 +376,92 @@ impl Step {
                     incarnation,
                 })
             }
-            180..205 => {
+            120..140 => {
                 let (issue, token) = match orphan {
                     Some((issue, token)) if !args[9].is_multiple_of(4) => (issue, token),
                     _ => (issue, self.token(targets, issue).unwrap_or(Token::try_from(1).expect("a token"))),
                 };
                 let outcome = one(args[4], &[RepairOutcome::Error, RepairOutcome::AwaitingResponse]);
-                Command::Repair(Repair { issue, token, outcome, reason: maybe(args[6], &TEXTS).map(text) })
+                let requeue = args[5] % 2 == 1;
+                Command::Repair(Repair { issue, token, outcome, requeue, reason: maybe(args[6], &TEXTS).map(text) })
             }
-            205..215 => {
+            140..150 => {
                 let token = self.token(targets, issue);
-                Command::Evict(Evict { issue, token, reason: maybe(args[6], &TEXTS).map(text) })
+                let requeue = args[5] % 3 > 0;
+                Command::Evict(Evict { issue, token, requeue, reason: maybe(args[6], &TEXTS).map(text) })
             }
-            215..222 => Command::Forget(issue),
-            222..230 => {
+            150..154 => Command::Forget(issue),
+            154..160 => {
                 let aimed = targets.versions.get(usize::from(args[0]) % targets.versions.len().max(1));
                 let (issue, version) = aimed.copied().unwrap_or((issue, 1));
                 Command::Labelled(issue, version.saturating_sub(u64::from(args[9].is_multiple_of(4))))
             }
-            230..240 => {
+            160..170 => {
                 let values = (0..args[10] % 3 + 1).map(|n| {
                     let (setting, values) = one(args[usize::from(n)], &VALUES);
                     (setting, one(args[usize::from(n) + 4], values))
                 });
                 Command::Configure(values.collect())
             }
-            240..250 => return Action::Reload,
-            250.. => return Action::Write(if wide { self.crowd() } else { Vec::new() }),
+            170..176 => return Action::Reload,
+            176..180 => return Action::Write(if wide { self.crowd() } else { Vec::new() }),
+            180..208 => {
+                let aimed = targets.ids.get(usize::from(args[0]) % targets.ids.len().max(1));
+                let aimed = aimed.filter(|(_, id)| args[10] % 3 == 0 && id.len() <= poppo_core::MAX_NAME);
+                Command::Enqueue(Enqueue {
+                    issue: aimed.map_or(issue, |(issue, _)| *issue),
+                    id: match aimed {
+                        Some((_, id)) => Some(name(lasting(id))),
+                        None => maybe(args[1], &IDS).filter(|_| args[9] % 2 == 1).map(name),
+                    },
+                    kind: maybe(args[2], &KINDS).map(name),
+                    priority: maybe(args[3], &PRIORITIES)
+                        .map(|priority| Priority::try_from(priority).expect("a priority")),
+                    delay: Millis(one(args[4], &DELAYS)),
+                    title: maybe(args[6], &TEXTS).map(text),
+                    payload: maybe(args[7], &PAYLOADS).map(text),
+                    again: args[8] % 4 == 0,
+                })
+            }
+            208..238 => {
+                let aimed = targets.requests.get(usize::from(args[4]) % targets.requests.len().max(1));
+                let aimed = aimed.filter(|_| args[9] % 4 == 0);
+                let claim = Claim {
+                    process,
+                    types: &TYPES[usize::from(args[5]) % TYPES.len()],
+                    request: maybe(args[6], &REQUESTS).map(name),
+                    incarnation: self.incarnation(),
+                    pid: maybe(args[3], &[1, 2]).map(|pid| Pid::try_from(pid).expect("a PID")),
+                    host: maybe(args[4], &HOSTS).map(name),
+                    title: maybe(args[7], &TEXTS).map(text),
+                    tmux: maybe(args[7], &TEXTS).map(text),
+                    ttl: maybe(args[8], &TTLS),
+                    chosen: None,
+                };
+                Command::Claim(match aimed {
+                    None => claim,
+                    Some((process, incarnation, request)) => Claim {
+                        process: name(lasting(process)),
+                        incarnation: incarnation.as_deref().map(|incarnation| name(lasting(incarnation))),
+                        request: Some(name(lasting(request))),
+                        ..claim
+                    },
+                })
+            }
+            238..245 => Command::Cancel(issue, maybe(args[6], &TEXTS).map(text)),
+            245..252 => {
+                let aimed = targets.dead.get(usize::from(args[0]) % targets.dead.len().max(1));
+                let id = aimed.map_or("comment-1", |id| lasting(id));
+                Command::Revive(TaskId::parse(id.as_bytes()).expect("a task's id"))
+            }
+            252.. => Command::Drain(args[9] % 3 == 0),
         };
         Action::Write(vec![command])
+    }
+
+    fn next(&self) -> Next<'static> {
+        let request = maybe(self.args[1], &REQUESTS).map(name);
+        Next { request, may_claim: self.args[10] % 8 != 3, chosen: None }
     }
 
     /// Many processes that each do little, so that limits are exceeded by more than one write drops.
@@ -339,16 +474,7 @@ impl Step {
             let process = name(&NAMES[usize::from(n)]);
             commands.push(Command::Checkout(Checkout::new(issue, process)));
             if finished {
-                commands.push(Command::Checkin(Checkin {
-                    issue,
-                    process,
-                    outcome: Outcome::Completed,
-                    token: None,
-                    incarnation: None,
-                    result: None,
-                    reason: None,
-                    metadata: &[],
-                }));
+                commands.push(Command::Checkin(Checkin::new(issue, process, Outcome::Completed)));
             }
         }
         commands

@@ -5,16 +5,20 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 pub(crate) mod histories;
+pub(crate) mod queue;
 pub(crate) mod views;
 
 use std::collections::{BTreeMap, HashMap};
 
 use poppo_core::{
-    Checkin, Checkout, Effect, EndedBy, EventKind, Evict, Heartbeat, Instant, IssueNumber, Judge, Lease, Liveness,
-    Millis, Now, OrphanReason, Outcome, Pid, Project, Refusal, Repair, Setting, Stale, Status, Token, Totals,
+    Cancelled, Checkin, Checkout, Claim, Effect, EndedBy, Enqueue, EventKind, Evict, Heartbeat, Instant, IssueNumber,
+    Judge, Lease, Liveness, Millis, Next, Now, OrphanReason, Outcome, Pid, Project, Refusal, Repair, Setting, Stale,
+    Status, TaskId, Text, Token, Totals,
 };
 
-use self::views::{EventView, HolderView, IssueView, OrphanView, ProcessView, RunView};
+use self::histories::lasting;
+use self::queue::{Dead, Disposal, Task};
+use self::views::{ClaimView, EventView, HolderView, IssueView, OrphanView, ProcessView, RunView, TaskState};
 
 /// Any command that writes.
 #[derive(Debug, Clone)]
@@ -26,6 +30,11 @@ pub(crate) enum Command {
     Repair(Repair<'static>),
     Evict(Evict<'static>),
     Forget(IssueNumber),
+    Enqueue(Enqueue<'static>),
+    Claim(Claim<'static>),
+    Cancel(IssueNumber, Option<Text<'static>>),
+    Revive(TaskId<'static>),
+    Drain(bool),
     Configure(Vec<(Setting, u64)>),
     Labelled(IssueNumber, u64),
 }
@@ -35,9 +44,19 @@ pub(crate) enum Command {
 pub(crate) enum Answer {
     Leased(Lease),
     Done(Effect),
-    Beat { ttl: Millis, leases: Vec<(IssueNumber, Token)> },
+    CheckedIn(Effect, Option<ClaimView>),
+    Beat {
+        ttl: Millis,
+        leases: Vec<(IssueNumber, Token)>,
+        drain: bool,
+        cancel: Vec<IssueNumber>,
+    },
     Believed(u64, Effect),
-    Ended(Outcome, Effect),
+    Ended(Status, Effect),
+    Queued(bool, Effect),
+    /// Null where there was no task; and whether the same life was given it before.
+    Claimed(Option<(ClaimView, bool)>),
+    Cancelled(Cancelled, Effect),
 }
 
 impl Answer {
@@ -45,35 +64,90 @@ impl Answer {
     pub(crate) fn changed(&self) -> bool {
         match self {
             Self::Leased(_) | Self::Beat { .. } => true,
-            Self::Done(effect) | Self::Believed(_, effect) | Self::Ended(_, effect) => *effect == Effect::Changed,
+            Self::Claimed(claimed) => claimed.is_some(),
+            Self::Done(effect)
+            | Self::CheckedIn(effect, _)
+            | Self::Believed(_, effect)
+            | Self::Ended(_, effect)
+            | Self::Queued(_, effect)
+            | Self::Cancelled(_, effect) => *effect == Effect::Changed,
         }
     }
+
+    /// The new token, where one was given.
+    pub(crate) fn token(&self) -> Option<Token> {
+        match self {
+            Self::Leased(lease) if !lease.renewed => Some(lease.token),
+            Self::Claimed(Some((claimed, false))) => Some(claimed.token),
+            Self::CheckedIn(Effect::Changed, Some(claimed)) => Some(claimed.token),
+            _ => None,
+        }
+    }
+}
+
+/// The command as it is replicated: with the task that it claimed.
+pub(crate) fn resolved(command: &Command, answer: &Answer) -> Command {
+    let chosen = |claimed: &ClaimView| TaskId::parse(lasting(&claimed.task).as_bytes()).expect("a task's id");
+    match (command.clone(), answer) {
+        (Command::Claim(claim), Answer::Claimed(Some((claimed, false)))) => {
+            Command::Claim(Claim { chosen: Some(chosen(claimed)), ..claim })
+        }
+        (Command::Checkin(checkin), Answer::CheckedIn(_, claimed)) => {
+            // Whether there was room was the primary's to say.
+            let chosen = claimed.as_ref().map(chosen);
+            let next = checkin.next.map(|next| Next { chosen, may_claim: true, ..next });
+            Command::Checkin(Checkin { next, ..checkin })
+        }
+        (command, _) => command,
+    }
+}
+
+/// What a claim is answered with.
+fn shown(project: &Project, issue: IssueNumber) -> ClaimView {
+    ClaimView::from(project.claimed(issue).expect("what was claimed can be shown"))
 }
 
 /// Gives a command to the crate.
 pub(crate) fn apply(project: &mut Project, now: Now, command: &Command) -> Result<Answer, Refusal> {
     Ok(match command {
         Command::Checkout(request) => Answer::Leased(project.checkout(now, request)?),
-        Command::Checkin(request) => Answer::Done(project.checkin(now, request)?),
+        Command::Checkin(request) => {
+            let done = project.checkin(now, request)?;
+            Answer::CheckedIn(done.effect, done.next.map(|issue| shown(project, issue)))
+        }
         Command::Heartbeat(request) => {
             let pulse = project.heartbeat(now, request)?;
             let leases: Vec<_> = pulse.leases().collect();
             assert_eq!(pulse.held(), leases.len(), "BRIEF counts what the whole answer lists");
-            Answer::Beat { ttl: pulse.ttl, leases }
+            Answer::Beat { ttl: pulse.ttl, leases, drain: pulse.drain(), cancel: pulse.cancel().collect() }
         }
         Command::Liveness(request) => {
             let (orphans, effect) = project.liveness(now, request);
             Answer::Believed(orphans, effect)
         }
         Command::Repair(request) => {
-            let (outcome, effect) = project.repair(now, request)?;
-            Answer::Ended(outcome, effect)
+            let (status, effect) = project.repair(now, request)?;
+            Answer::Ended(status, effect)
         }
         Command::Evict(request) => {
-            let (outcome, effect) = project.evict(now, request)?;
-            Answer::Ended(outcome, effect)
+            let (status, effect) = project.evict(now, request)?;
+            Answer::Ended(status, effect)
         }
         Command::Forget(issue) => Answer::Done(project.forget(now, *issue)?),
+        Command::Enqueue(request) => {
+            let (queued, effect) = project.enqueue(now, request)?;
+            Answer::Queued(queued, effect)
+        }
+        Command::Claim(request) => {
+            let claimed = project.claim(now, request)?;
+            Answer::Claimed(claimed.map(|claimed| (shown(project, claimed.issue), claimed.renewed)))
+        }
+        Command::Cancel(issue, reason) => {
+            let (cancelled, effect) = project.cancel(now, *issue, *reason);
+            Answer::Cancelled(cancelled, effect)
+        }
+        Command::Revive(task) => Answer::Done(project.revive(now, *task)),
+        Command::Drain(on) => Answer::Done(project.drain(now, *on)),
         Command::Configure(values) => {
             project.configure(now, values);
             Answer::Done(Effect::Changed)
@@ -108,6 +182,10 @@ pub(crate) struct Life {
     pub(crate) attested: Option<Instant>,
     pub(crate) progress: Option<(String, Instant)>,
     pub(crate) standing: Standing,
+    /// The types of its last claim; none for any.
+    pub(crate) types: Vec<String>,
+    /// Its last REQ, and the lease that was the answer.
+    pub(crate) request: Option<(String, IssueNumber, Token)>,
 }
 
 impl Life {
@@ -122,14 +200,25 @@ impl Life {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Run {
-    /// By the life of this number.
-    Held(u64),
+    Held {
+        /// The number of the life.
+        life: u64,
+        task: Option<Task>,
+        /// When its holder was asked to stop, and why.
+        asked: Option<(Instant, Option<String>)>,
+        /// The lease of the same issue whose check-in claimed this one, and how that check-in ended it.
+        follows: Option<(Token, Outcome)>,
+    },
     Ended {
         /// In order of ending.
         nth: u64,
         at: Instant,
         by: EndedBy,
         outcome: Outcome,
+        /// What the issue is since.
+        status: Status,
+        /// The lease that the check-in claimed.
+        next: Option<(IssueNumber, Token)>,
         process: String,
         pid: Option<Pid>,
         host: Option<String>,
@@ -157,8 +246,22 @@ pub(crate) struct Issue {
 impl Issue {
     pub(crate) fn status(&self) -> Status {
         match self.run {
-            Run::Held(_) => Status::Processing,
-            Run::Ended { outcome, .. } => outcome.into(),
+            Run::Held { .. } => Status::Processing,
+            Run::Ended { status, .. } => status,
+        }
+    }
+
+    pub(crate) fn task(&self) -> Option<&Task> {
+        match &self.run {
+            Run::Held { task, .. } => task.as_ref(),
+            Run::Ended { .. } => None,
+        }
+    }
+
+    pub(crate) fn asked(&self) -> Option<&(Instant, Option<String>)> {
+        match &self.run {
+            Run::Held { asked, .. } => asked.as_ref(),
+            Run::Ended { .. } => None,
         }
     }
 }
@@ -184,6 +287,17 @@ pub(crate) struct Model {
     pub(crate) totals: Totals,
     pub(crate) hold: Vec<u64>,
     pub(crate) detection: Vec<u64>,
+    pub(crate) wait: Vec<u64>,
+    /// Those that wait or are delayed.
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) dead: Vec<Dead>,
+    /// Ids of finished tasks, oldest first.
+    pub(crate) finished: Vec<(IssueNumber, String)>,
+    /// How often a task began to wait, and the latest turn of one that was not delayed.
+    waits: u64,
+    last_turn: Instant,
+    deaths: u64,
+    pub(crate) drain: bool,
     pub(crate) last_event: u64,
     /// The events that are in memory, oldest first.
     pub(crate) log: Vec<EventView>,
@@ -191,10 +305,16 @@ pub(crate) struct Model {
     pub(crate) hidden: u32,
     /// How many lives and issues were over a limit, and how often a write dropped as many as it may.
     pub(crate) dropped: (u32, u32, u32),
+    /// How often what happened that is of interest, by a word for it.
+    pub(crate) met: BTreeMap<&'static str, u32>,
 }
 
 /// How many records of a kind one write may drop because they are over a limit.
 const DROPPED_AT_ONCE: usize = 16;
+
+/// How many tasks that fell due a write notices, and how many a claim notices between two looks for one.
+const NOTICED_BY_A_WRITE: usize = 64;
+const NOTICED_BY_A_CLAIM: usize = 256;
 
 impl Model {
     pub(crate) fn new(created: Instant) -> Self {
@@ -209,10 +329,19 @@ impl Model {
             totals: Totals::default(),
             hold: Vec::new(),
             detection: Vec::new(),
+            wait: Vec::new(),
+            tasks: Vec::new(),
+            dead: Vec::new(),
+            finished: Vec::new(),
+            waits: 0,
+            last_turn: Instant::EPOCH,
+            deaths: 0,
+            drain: false,
             last_event: 0,
             log: Vec::new(),
             hidden: 0,
             dropped: (0, 0, 0),
+            met: BTreeMap::new(),
         }
     }
 
@@ -249,17 +378,20 @@ impl Model {
         self.issues.iter_mut().find(|issue| issue.number == number)
     }
 
-    fn holder(&self, issue: &Issue) -> Option<&Life> {
+    pub(crate) fn holder(&self, issue: &Issue) -> Option<&Life> {
         match issue.run {
-            Run::Held(life) => Some(self.life(life)),
+            Run::Held { life, .. } => Some(self.life(life)),
             Run::Ended { .. } => None,
         }
     }
 
     /// The issues of a life, by number.
     fn held_by(&self, life: u64) -> Vec<&Issue> {
-        let mut held: Vec<_> =
-            self.issues.iter().filter(|issue| matches!(issue.run, Run::Held(holder) if holder == life)).collect();
+        let mut held: Vec<_> = self
+            .issues
+            .iter()
+            .filter(|issue| matches!(issue.run, Run::Held { life: holder, .. } if holder == life))
+            .collect();
         held.sort_by_key(|issue| issue.number);
         held
     }
@@ -319,6 +451,15 @@ impl Model {
             Command::Evict(request) => self.evict(now, request)?,
             Command::Forget(issue) => self.forget(now.at, *issue)?,
             Command::Labelled(issue, version) => self.labelled(*issue, *version),
+            Command::Enqueue(request) => self.enqueue(now.at, request)?,
+            Command::Claim(request) => self.claim(now, request)?,
+            Command::Cancel(issue, reason) => self.cancel(now.at, *issue, text(*reason)),
+            Command::Revive(task) => self.revive(now.at, task.as_str()),
+            Command::Drain(on) => {
+                let effect = if self.drain == *on { Effect::Unchanged } else { Effect::Changed };
+                self.drain = *on;
+                Answer::Done(effect)
+            }
             Command::Configure(values) => {
                 self.settings.extend(values.iter().copied());
                 Answer::Done(Effect::Changed)
@@ -329,33 +470,25 @@ impl Model {
             self.log.drain(..usize::try_from(over).unwrap().min(DROPPED_AT_ONCE));
             self.hidden += u32::from(self.log.len() as u64 > self.setting(Setting::EventsKept) + 1);
             self.trim(now.at);
+            self.notice(now.at, NOTICED_BY_A_WRITE);
         }
         Ok(answer)
     }
 
-    /// An issue's status changed: one more event, whose number is the status's version.
-    #[allow(clippy::too_many_arguments, reason = "an event says that much")]
-    fn event(
-        &mut self,
-        at: Instant,
-        what: EventKind,
-        number: IssueNumber,
-        from: Option<Status>,
-        process: &str,
-        reason: Option<String>,
-        kind_and_token: (Option<String>, Token),
-    ) {
+    /// One more event. Where it gives the issue its status, its number is the status's version.
+    fn event(&mut self, event: EventView) {
         self.last_event += 1;
         let id = self.last_event;
-        let mut status = None;
-        if let Some(issue) = self.issue_mut(number) {
-            issue.version = id;
-            issue.labelled = false;
-            status = Some(issue.status());
+        if event.status != event.from
+            || matches!(event.what, EventKind::Takeover)
+            || matches!(event.what, EventKind::Checkin | EventKind::Repair | EventKind::Evict)
+        {
+            if let Some(issue) = self.issue_mut(event.issue) {
+                issue.version = id;
+                issue.labelled = false;
+            }
         }
-        let (kind, token) = kind_and_token;
-        let process = process.to_owned();
-        self.log.push(EventView { id, what, issue: number, process, token, status, from, kind, reason, at });
+        self.log.push(EventView { id, ..event });
     }
 
     /// What is known of events behind this one: up to which they are gone, and the rest.
@@ -459,41 +592,79 @@ impl Model {
         }
 
         let taken = holder.map(|holder| holder.number);
-        let title = text(request.title).or(issue.and_then(|issue| issue.title.clone()));
-        let completed = issue.and_then(|issue| issue.completed);
-        let from = issue.map(Issue::status);
+        let worked_on = issue.and_then(Issue::task).cloned();
         if let (Some(issue), Some((reason, since))) = (issue, orphan) {
             let started = issue.started;
             self.hold.push(now.at.since(started).0);
             self.totals.takeovers += 1;
             self.count_repair(now.at, reason, since);
         }
-        self.sign_of_life(now.at, same, request);
-        let life = self.current(process).expect("it was just made").number;
-        let token = self.last_token.map_or(1, |token| token.get() + 1).max(now.at.micros());
-        let token = Token::try_from(token).expect("the clock is far from its end");
-        self.last_token = Some(token);
-        self.totals.checkouts += 1;
-        self.issues.retain(|issue| issue.number != request.issue);
-        self.issues.push(Issue {
-            number: request.issue,
-            token,
-            kind: name(request.kind),
-            title,
-            started: now.at,
-            completed,
-            run: Run::Held(life),
-            version: 0,
-            labelled: false,
-        });
+        let from = self.status_of(request.issue);
+        let task = match worked_on {
+            // What the orphan worked on goes on in other hands.
+            Some(task) => Some(Task { orphans: task.orphans + 1, ..task }),
+            None if taken.is_some() => None,
+            None => self.take(&default_id(request.issue, name(request.kind).as_deref()), request.issue),
+        };
         let what = if taken.is_some() { EventKind::Takeover } else { EventKind::Checkout };
+        if task.is_some() {
+            *self.met.entry(if taken.is_some() { "carried" } else { "adopted" }).or_default() += 1;
+        }
         let reason = orphan.map(|(reason, _)| reason.to_string());
-        self.event(now.at, what, request.issue, from, process, reason, (name(request.kind), token));
+        let token = self.grant(now.at, same, request, (what, from, reason), task, None);
         if let Some(taken) = taken {
             self.punish_death(taken);
         }
         self.drop_what_is_over();
         Ok(Answer::Leased(Lease { token, renewed: false }))
+    }
+
+    /// A lease, for a task or without one.
+    fn grant(
+        &mut self,
+        at: Instant,
+        same: Option<u64>,
+        request: &Checkout<'_>,
+        (what, from, reason): (EventKind, Option<Status>, Option<String>),
+        task: Option<Task>,
+        follows: Option<(Token, Outcome)>,
+    ) -> Token {
+        self.sign_of_life(at, same, request);
+        let life = self.current(request.process.as_str()).expect("it was just made").number;
+        let token = self.last_token.map_or(1, |token| token.get() + 1).max(at.micros());
+        let token = Token::try_from(token).expect("the clock is far from its end");
+        self.last_token = Some(token);
+        self.totals.checkouts += 1;
+        let issue = self.issue(request.issue);
+        let kind = task.as_ref().map(|task| task.kind.clone()).or(name(request.kind));
+        let event = EventView {
+            id: 0,
+            what,
+            issue: request.issue,
+            process: Some(request.process.to_string()),
+            token: Some(token),
+            task: task.as_ref().map(|task| task.id.clone()),
+            status: Some(Status::Processing),
+            from,
+            kind: kind.clone(),
+            reason,
+            at,
+        };
+        let granted = Issue {
+            number: request.issue,
+            token,
+            kind,
+            title: text(request.title).or(issue.and_then(|issue| issue.title.clone())),
+            started: at,
+            completed: issue.and_then(|issue| issue.completed),
+            run: Run::Held { life, task, asked: None, follows },
+            version: 0,
+            labelled: false,
+        };
+        self.issues.retain(|issue| issue.number != request.issue);
+        self.issues.push(granted);
+        self.event(event);
+        token
     }
 
     /// What a granted checkout says of its process: news of the life that has the name, or a new life.
@@ -519,6 +690,8 @@ impl Model {
                 attested: None,
                 progress: None,
                 standing: Standing::Current,
+                types: Vec::new(),
+                request: None,
             });
             number
         });
@@ -543,16 +716,25 @@ impl Model {
             let Some(token) = request.token else {
                 return Err(Refusal::NotHeld { issue: request.issue });
             };
-            return self.again(issue, token, EndedBy::Checkin, request.outcome).map(Answer::Done);
+            let effect = self.again(issue, token, EndedBy::Checkin, request.outcome)?;
+            let Run::Ended { next, .. } = issue.run else { unreachable!("nobody holds it") };
+            let next = next.filter(|_| request.next.is_some()).filter(|(next, token)| self.is_held_as(*next, *token));
+            return Ok(Answer::CheckedIn(effect, next.map(|(next, _)| self.claim_view(next))));
         };
+        if let Run::Held { follows: Some(follows), .. } = issue.run
+            && request.token.map(|token| (token, request.outcome)) == Some(follows)
+            && is_holder(holder, request)
+        {
+            // Its own successor holds the issue: the same check-in again.
+            let next = request.next.map(|_| self.claim_view(request.issue));
+            return Ok(Answer::CheckedIn(Effect::Unchanged, next));
+        }
         if let Some(token) = request.token
             && token != issue.token
         {
             return Err(Refusal::Stale { issue: request.issue, token, because: Stale::Other(issue.token) });
         }
-        let is_holder = holder.process == request.process.as_str()
-            && request.incarnation.is_none_or(|name| holder.incarnation.as_deref() == Some(name.as_str()));
-        if !is_holder {
+        if !is_holder(holder, request) {
             return Err(self.held(issue, holder));
         }
         let left = Left {
@@ -564,10 +746,17 @@ impl Model {
                 .map(|(field, value)| (field.as_str().to_owned(), value.as_str().to_owned()))
                 .collect(),
         };
-        self.end(now.at, request.issue, EndedBy::Checkin, request.outcome, left, None);
+        let (holder, token) = (holder.number, issue.token);
+        let disposal = match request.outcome {
+            Outcome::Completed | Outcome::AwaitingResponse => Disposal::Finish,
+            Outcome::Cancelled => Disposal::Drop,
+            Outcome::Error => Disposal::Fail(request.retry),
+        };
+        self.end(now.at, request.issue, (EndedBy::Checkin, request.outcome), left, None, disposal);
         self.totals.checkins[request.outcome as usize] += 1;
         self.drop_what_is_over();
-        Ok(Answer::Done(Effect::Changed))
+        let next = request.next.and_then(|next| self.claim_next(now, holder, (request, token), &next));
+        Ok(Answer::CheckedIn(Effect::Changed, next))
     }
 
     /// A lease that nobody holds any more may be ended again by whom and as it was; all else is stale.
@@ -589,11 +778,11 @@ impl Model {
         &mut self,
         at: Instant,
         number: IssueNumber,
-        by: EndedBy,
-        outcome: Outcome,
+        (by, outcome): (EndedBy, Outcome),
         left: Left,
         orphan: Option<OrphanReason>,
-    ) {
+        disposal: Disposal,
+    ) -> Status {
         let issue = self.issue(number).expect("it is held");
         let life = self.holder(issue).expect("it is held").clone();
         let hold = at.since(issue.started).0;
@@ -603,8 +792,9 @@ impl Model {
         // Nobody gave a reason for the end of an orphan: that it was one is the reason.
         let reason = left.reason.clone().or(orphan.map(|orphan| orphan.to_string()));
         let process = life.process.clone();
+        let (status, fate) = self.dispose(number, outcome, disposal);
         let issue = self.issue_mut(number).expect("it is held");
-        let kind_and_token = (issue.kind.clone(), issue.token);
+        let (kind, token) = (issue.kind.clone(), issue.token);
         if outcome == Outcome::Completed {
             issue.completed = Some(at);
         }
@@ -613,6 +803,8 @@ impl Model {
             at,
             by,
             outcome,
+            status,
+            next: None,
             process: life.process,
             pid: life.pid,
             host: life.host,
@@ -625,7 +817,22 @@ impl Model {
             EndedBy::Repair => EventKind::Repair,
             EndedBy::Evict => EventKind::Evict,
         };
-        self.event(at, what, number, Some(Status::Processing), &process, reason, kind_and_token);
+        let event = EventView {
+            id: 0,
+            what,
+            issue: number,
+            process: Some(process),
+            token: Some(token),
+            task: fate.task().map(|task| task.id.clone()),
+            status: Some(status),
+            from: Some(Status::Processing),
+            kind,
+            reason,
+            at,
+        };
+        self.event(event.clone());
+        self.settle(at, fate, event);
+        status
     }
 
     fn count_repair(&mut self, at: Instant, reason: OrphanReason, since: Instant) {
@@ -664,7 +871,9 @@ impl Model {
         life.progress = text(request.progress).map(|progress| (progress, now.at)).or(life.progress.take());
         self.totals.heartbeats += 1;
         let leases = self.held_by(number).iter().map(|issue| (issue.number, issue.token)).collect();
-        Ok(Answer::Beat { ttl: self.life(number).ttl, leases })
+        let asked = self.held_by(number).into_iter().filter(|issue| issue.asked().is_some());
+        let cancel = asked.map(|issue| issue.number).collect();
+        Ok(Answer::Beat { ttl: self.life(number).ttl, leases, drain: self.drain, cancel })
     }
 
     fn liveness(&mut self, now: Now, request: &Liveness<'_>) -> Answer {
@@ -700,7 +909,7 @@ impl Model {
         };
         let Some(holder) = self.holder(issue) else {
             let effect = self.again(issue, request.token, EndedBy::Repair, outcome)?;
-            return Ok(Answer::Ended(outcome, effect));
+            return Ok(Answer::Ended(issue.status(), effect));
         };
         if request.token != issue.token {
             let because = Stale::Other(issue.token);
@@ -711,11 +920,12 @@ impl Model {
         };
         let number = holder.number;
         let left = Left { reason: text(request.reason), ..Left::default() };
-        self.end(now.at, request.issue, EndedBy::Repair, outcome, left, Some(reason));
+        let disposal = Disposal::Lose { requeue: request.requeue };
+        let status = self.end(now.at, request.issue, (EndedBy::Repair, outcome), left, Some(reason), disposal);
         self.count_repair(now.at, reason, since);
         self.punish_death(number);
         self.drop_what_is_over();
-        Ok(Answer::Ended(outcome, Effect::Changed))
+        Ok(Answer::Ended(status, Effect::Changed))
     }
 
     fn evict(&mut self, now: Now, request: &Evict<'_>) -> Result<Answer, Refusal> {
@@ -728,7 +938,7 @@ impl Model {
                 return Err(Refusal::NotHeld { issue: request.issue });
             };
             let effect = self.again(issue, token, EndedBy::Evict, outcome)?;
-            return Ok(Answer::Ended(outcome, effect));
+            return Ok(Answer::Ended(issue.status(), effect));
         };
         let holder = holder.number;
         if let Some(token) = request.token
@@ -738,23 +948,50 @@ impl Model {
             return Err(Refusal::Stale { issue: request.issue, token, because });
         }
         let left = Left { reason: text(request.reason), ..Left::default() };
-        self.end(now.at, request.issue, EndedBy::Evict, outcome, left, None);
+        let disposal = Disposal::Lose { requeue: request.requeue };
+        let status = self.end(now.at, request.issue, (EndedBy::Evict, outcome), left, None, disposal);
         self.totals.evictions += 1;
         self.punish_death(holder);
         self.drop_what_is_over();
-        Ok(Answer::Ended(outcome, Effect::Changed))
+        Ok(Answer::Ended(status, Effect::Changed))
     }
 
     fn forget(&mut self, at: Instant, number: IssueNumber) -> Result<Answer, Refusal> {
-        let Some(issue) = self.issue(number) else { return Ok(Answer::Done(Effect::Unchanged)) };
-        if let Some(holder) = self.holder(issue) {
+        let issue = self.issue(number);
+        if let Some((issue, holder)) = issue.and_then(|issue| Some((issue, self.holder(issue)?))) {
             return Err(self.held(issue, holder));
         }
-        let Run::Ended { process, .. } = issue.run.clone() else { unreachable!("nobody holds it") };
-        let (from, kind_and_token) = (issue.status(), (issue.kind.clone(), issue.token));
+        let process = match issue.map(|issue| issue.run.clone()) {
+            Some(Run::Ended { process, .. }) => Some(process),
+            _ => None,
+        };
+        let event = EventView {
+            id: 0,
+            what: EventKind::Forget,
+            issue: number,
+            process,
+            token: issue.map(|issue| issue.token),
+            task: None,
+            status: None,
+            from: self.status_of(number),
+            kind: issue.and_then(|issue| issue.kind.clone()),
+            reason: None,
+            at,
+        };
+        let traces = self.traces();
         self.issues.retain(|issue| issue.number != number);
-        self.event(at, EventKind::Forget, number, Some(from), &process, None, kind_and_token);
+        self.tasks.retain(|task| task.issue != number);
+        self.dead.retain(|dead| dead.task.issue != number);
+        self.finished.retain(|(issue, _)| *issue != number);
+        if self.traces() == traces {
+            return Ok(Answer::Done(Effect::Unchanged));
+        }
+        self.event(event);
         Ok(Answer::Done(Effect::Changed))
+    }
+
+    fn traces(&self) -> usize {
+        self.issues.len() + self.tasks.len() + self.dead.len() + self.finished.len()
     }
 
     fn trim(&mut self, at: Instant) {
@@ -775,7 +1012,7 @@ impl Model {
                 .iter()
                 .filter_map(|issue| match issue.run {
                     Run::Ended { nth, .. } => Some((nth, issue.number)),
-                    Run::Held(_) => None,
+                    Run::Held { .. } => None,
                 })
                 .collect();
             if kept == 0 || finished.len() as u64 <= kept {
@@ -784,6 +1021,13 @@ impl Model {
             let oldest = finished.iter().min().expect("there are some").1;
             self.issues.retain(|issue| issue.number != oldest);
             self.dropped.1 += 1;
+        }
+        for _ in 0..DROPPED_AT_ONCE {
+            if self.finished.len() as u64 <= self.setting(Setting::FinishedKept) {
+                break;
+            }
+            self.finished.remove(0);
+            *self.met.entry("dropped finished").or_default() += 1;
         }
     }
 
@@ -798,6 +1042,7 @@ impl Model {
             ]);
             moments.extend(life.attested.map(|attested| attested.plus(self.span(Setting::AttestTtl))));
         }
+        moments.extend(self.tasks.iter().map(|task| task.turn));
         moments
     }
 
@@ -815,15 +1060,32 @@ impl Model {
     pub(crate) fn get(&self, now: Now, number: IssueNumber) -> Option<IssueView> {
         let issue = self.issue(number)?;
         let (status, process, pid, host, run) = match &issue.run {
-            Run::Held(life) => {
+            Run::Held { life, task, asked, .. } => {
                 let life = self.life(*life);
-                let run = RunView::Held(self.holder_view(life, now));
+                let run = RunView::Held {
+                    holder: self.holder_view(life, now),
+                    task: task.as_ref().map(|task| task.view(TaskState::Running)),
+                    asked: asked.clone(),
+                };
                 (Status::Processing, life.process.clone(), life.pid, life.host.clone(), run)
             }
-            Run::Ended { nth: _, at, by, outcome, process, pid, host, reason, result, metadata } => {
+            Run::Ended {
+                nth: _,
+                next: _,
+                outcome: _,
+                at,
+                by,
+                status,
+                process,
+                pid,
+                host,
+                reason,
+                result,
+                metadata,
+            } => {
                 let metadata = metadata.clone().into_iter().collect();
                 let run = RunView::Ended { at: *at, by: *by, reason: reason.clone(), result: result.clone(), metadata };
-                (Status::from(*outcome), process.clone(), *pid, host.clone(), run)
+                (*status, process.clone(), *pid, host.clone(), run)
             }
         };
         Some(IssueView {
@@ -887,10 +1149,21 @@ impl Model {
     }
 }
 
+/// Whether a check-in is by the life that holds the issue, as far as it says.
+fn is_holder(holder: &Life, request: &Checkin<'_>) -> bool {
+    holder.process == request.process.as_str()
+        && request.incarnation.is_none_or(|name| holder.incarnation.as_deref() == Some(name.as_str()))
+}
+
+/// The id of a task that nobody named.
+fn default_id(issue: IssueNumber, kind: Option<&str>) -> String {
+    format!("{issue}:{}", kind.unwrap_or("issue"))
+}
+
 fn name(name: Option<poppo_core::Name<'_>>) -> Option<String> {
     name.map(|name| name.as_str().to_owned())
 }
 
-fn text(text: Option<poppo_core::Text<'_>>) -> Option<String> {
+fn text(text: Option<Text<'_>>) -> Option<String> {
     text.map(|text| text.as_str().to_owned())
 }

@@ -1,8 +1,8 @@
 //! What can be seen of a project, as values of their own, and the comparison of everything that can be seen.
 
 use poppo_core::{
-    Durations, EndedBy, Event, EventKind, Holder, Instant, IssueNumber, Judge, Millis, Name, Now, Orphan, OrphanReason,
-    Page, Pid, Process, Project, Record, Setting, Status, Token,
+    Assignment, Claim, Durations, EndedBy, Event, EventKind, Holder, Instant, IssueNumber, Judge, Millis, Name, Now,
+    Orphan, OrphanReason, Page, Pid, Priority, Process, Project, Record, Setting, Status, Tasks, Token,
 };
 
 use super::Model;
@@ -24,8 +24,78 @@ pub(crate) struct IssueView {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunView {
-    Held(HolderView),
+    Held { holder: HolderView, task: Option<TaskView>, asked: Option<(Instant, Option<String>)> },
     Ended { at: Instant, by: EndedBy, reason: Option<String>, result: Option<String>, metadata: Vec<(String, String)> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TaskView {
+    pub(crate) id: String,
+    pub(crate) issue: IssueNumber,
+    pub(crate) kind: String,
+    pub(crate) priority: Priority,
+    pub(crate) title: Option<String>,
+    pub(crate) payload: Option<String>,
+    pub(crate) attempts: u16,
+    pub(crate) orphans: u16,
+    pub(crate) state: TaskState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TaskState {
+    Waiting { since: Instant, held: bool },
+    Delayed { due: Instant },
+    Running,
+    Dead { at: Instant, reason: Option<String> },
+}
+
+impl From<poppo_core::TaskView<'_>> for TaskView {
+    fn from(task: poppo_core::TaskView<'_>) -> Self {
+        Self {
+            id: task.id.to_owned(),
+            issue: task.issue,
+            kind: task.kind.to_owned(),
+            priority: task.priority,
+            title: owned(task.title),
+            payload: owned(task.payload),
+            attempts: task.attempts,
+            orphans: task.orphans,
+            state: match task.state {
+                poppo_core::TaskState::Waiting { since, held } => TaskState::Waiting { since, held },
+                poppo_core::TaskState::Delayed { due } => TaskState::Delayed { due },
+                poppo_core::TaskState::Running => TaskState::Running,
+                poppo_core::TaskState::Dead { at, reason } => TaskState::Dead { at, reason: owned(reason) },
+            },
+        }
+    }
+}
+
+/// What a claim is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClaimView {
+    pub(crate) issue: IssueNumber,
+    pub(crate) token: Token,
+    pub(crate) task: String,
+    pub(crate) kind: String,
+    pub(crate) title: Option<String>,
+    pub(crate) payload: Option<String>,
+    pub(crate) attempts: u16,
+    pub(crate) waited: Millis,
+}
+
+impl From<Assignment<'_>> for ClaimView {
+    fn from(claimed: Assignment<'_>) -> Self {
+        Self {
+            issue: claimed.issue,
+            token: claimed.token,
+            task: claimed.task.to_owned(),
+            kind: claimed.kind.to_owned(),
+            title: owned(claimed.title),
+            payload: owned(claimed.payload),
+            attempts: claimed.attempts,
+            waited: claimed.waited,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +135,9 @@ pub(crate) struct EventView {
     pub(crate) id: u64,
     pub(crate) what: EventKind,
     pub(crate) issue: IssueNumber,
-    pub(crate) process: String,
-    pub(crate) token: Token,
+    pub(crate) process: Option<String>,
+    pub(crate) token: Option<Token>,
+    pub(crate) task: Option<String>,
     pub(crate) status: Option<Status>,
     pub(crate) from: Option<Status>,
     pub(crate) kind: Option<String>,
@@ -80,8 +151,9 @@ impl From<Event<'_>> for EventView {
             id: event.id,
             what: event.what,
             issue: event.issue,
-            process: event.process.to_owned(),
+            process: owned(event.process),
             token: event.token,
+            task: owned(event.task),
             status: event.status,
             from: event.from,
             kind: owned(event.kind),
@@ -111,7 +183,11 @@ impl From<Holder<'_>> for HolderView {
 impl From<Record<'_>> for IssueView {
     fn from(record: Record<'_>) -> Self {
         let run = match record.run {
-            poppo_core::RunView::Held(holder) => RunView::Held(holder.into()),
+            poppo_core::RunView::Held { holder, task, asked } => RunView::Held {
+                holder: holder.into(),
+                task: task.map(TaskView::from),
+                asked: asked.map(|(at, reason)| (at, owned(reason))),
+            },
             poppo_core::RunView::Ended { at, by, reason, result, metadata } => {
                 assert_eq!(metadata.len(), metadata.iter().count());
                 assert_eq!(metadata.is_empty(), metadata.iter().next().is_none());
@@ -192,10 +268,29 @@ pub(crate) fn walk<T>(count: usize, mut page: impl FnMut(u64) -> Page<T>) -> Vec
     }
 }
 
+/// Follows a list of tasks from 0 to the end. Its cursors need not rise, but none comes twice.
+fn walk_tasks(project: &Project, now: Now, which: Tasks, count: usize) -> Vec<TaskView> {
+    let (mut rows, mut cursor, mut seen) = (Vec::new(), 0, Vec::new());
+    loop {
+        let page = project.list_tasks(now, which, cursor, count);
+        assert!(page.rows.len() <= count, "COUNT is how many rows a call answers at most");
+        rows.extend(page.rows.into_iter().map(TaskView::from));
+        let Some(next) = page.next else { return rows };
+        assert!(next > 0 && !seen.contains(&next), "a cursor goes on");
+        seen.push(next);
+        cursor = next;
+    }
+}
+
 /// Everything that can be seen of a project, without a second opinion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sight {
     pub(crate) issues: Vec<IssueView>,
+    pub(crate) waiting: Vec<TaskView>,
+    pub(crate) delayed: Vec<TaskView>,
+    pub(crate) dead: Vec<TaskView>,
+    /// How many tasks of each issue wait and are dead.
+    pub(crate) counts: Vec<(IssueNumber, (u64, u64))>,
     pub(crate) processes: Vec<ProcessView>,
     pub(crate) orphans: Vec<OrphanView>,
     pub(crate) stats: poppo_core::Stats,
@@ -206,6 +301,17 @@ pub(crate) struct Sight {
     /// Those that are in memory still, too.
     pub(crate) emitted: Vec<EventView>,
     pub(crate) unlabelled: Vec<(IssueNumber, Status, u64)>,
+}
+
+impl Sight {
+    /// The same after a restart, which takes note anew of which delayed tasks are due: that shows only in how many
+    /// of all tasks `STATS` counts as waiting, and only where the clock stepped back.
+    pub(crate) fn without_what_was_noticed(mut self) -> Self {
+        let queue = &mut self.stats.queue;
+        (queue.waiting, queue.delayed) = (0, queue.waiting + queue.delayed);
+        queue.depth.clear();
+        self
+    }
 }
 
 /// Looks at everything, each thing in as many ways as there are.
@@ -259,6 +365,20 @@ pub(crate) fn look(project: &Project, now: Now, count: usize) -> Sight {
     assert_eq!(project.leases(), stats.issues[Status::Processing as usize]);
     assert!(project.memory() > 0);
     let _ = project.free_effort();
+    let [waiting, delayed, dead] =
+        [Tasks::Waiting, Tasks::Delayed, Tasks::Dead].map(|which| walk_tasks(project, now, which, count));
+    assert_eq!(project.task_count(), (waiting.len() + delayed.len(), dead.len()));
+    let queue = &stats.queue;
+    assert_eq!(queue.waiting + queue.delayed, (waiting.len() + delayed.len()) as u64);
+    assert_eq!(queue.depth.iter().map(|(_, count)| count).sum::<u64>(), queue.waiting);
+    assert_eq!(queue.dead, dead.len() as u64);
+    let ran = issues.iter().filter(|view| matches!(view.run, RunView::Held { task: Some(_), .. }));
+    assert_eq!(queue.running, ran.count() as u64);
+    let mut numbers: Vec<IssueNumber> = issues.iter().map(|view| view.issue).collect();
+    numbers.extend(waiting.iter().chain(&delayed).chain(&dead).map(|task| task.issue));
+    numbers.sort();
+    numbers.dedup();
+    let counts = numbers.into_iter().map(|issue| (issue, project.task_counts(issue))).collect();
     let last_event = project.last_event();
     let all = project.events(0);
     let trimmed = all.trimmed;
@@ -277,6 +397,10 @@ pub(crate) fn look(project: &Project, now: Now, count: usize) -> Sight {
     assert_eq!(project.has_unlabelled(), !unlabelled.is_empty());
     Sight {
         issues,
+        waiting,
+        delayed,
+        dead,
+        counts,
         processes,
         orphans,
         stats,
@@ -293,6 +417,13 @@ pub(crate) fn look(project: &Project, now: Now, count: usize) -> Sight {
 pub(crate) fn compare(project: &Project, model: &Model, now: Now, count: usize) {
     let seen = look(project, now, count);
     assert_eq!(seen.issues, model.list(now), "LIST");
+    assert_eq!((seen.waiting, seen.delayed), model.list_queue(now.at), "LIST QUEUE and DELAYED");
+    assert_eq!(seen.dead, model.list_dead(), "LIST DEAD");
+    for (issue, counts) in seen.counts {
+        assert_eq!(counts, model.task_counts(issue), "GET counts the tasks of {issue}");
+    }
+    assert_eq!(seen.stats.queue, model.queue_stats(now.at), "STATS of the queue");
+    assert_eq!(project.next_due(now), model.next_due(now), "next_due");
     assert_eq!(seen.processes, model.list_processes(now), "LIST PROCESSES");
     assert_eq!(seen.orphans, model.orphans(now), "ORPHANS");
     for setting in Setting::ALL {
@@ -313,6 +444,7 @@ pub(crate) fn compare(project: &Project, model: &Model, now: Now, count: usize) 
     assert_eq!(seen.emitted, model.log, "what is in memory of the log");
     assert_eq!(seen.unlabelled, model.unlabelled(), "LABELS");
     compare_deadline(project, model, now);
+    compare_durations("wait", stats.wait, &model.wait);
     compare_durations("hold", stats.hold, &model.hold);
     compare_durations("detection", stats.detection, &model.detection);
 }
@@ -356,4 +488,45 @@ fn compare_durations(what: &str, seen: Durations, expected: &[u64]) {
         let off = seen.abs_diff(exact);
         assert!(off * 8 <= exact.max(seen), "{what}: p{share} {seen} is too far from {exact}");
     }
+}
+
+/// Claims all that can be claimed: by the project, by the same project after a restart, and by the model. All of them
+/// give the same tasks in the same order. The memory of the texts and names is what a restart counts, too.
+pub(crate) fn compare_claims(project: &Project, model: &Model, now: Now) {
+    let (mut project, mut model) = (project.clone(), model.clone());
+    let mut loaded = load(&bytes(&project)).expect("what was written can be read");
+    let mut again = model.clone();
+    again.forget_what_was_noticed();
+    let claim = Claim::new(Name::parse(b"claims-all").expect("a name"));
+    loop {
+        let command = super::Command::Claim(claim);
+        let expected = model.apply(now, &command);
+        assert_eq!(super::apply(&mut project, now, &command), expected, "who is next");
+        if expected.is_ok_and(|answer| !answer.changed()) {
+            break;
+        }
+    }
+    loop {
+        let command = super::Command::Claim(claim);
+        let expected = again.apply(now, &command);
+        assert_eq!(super::apply(&mut loaded, now, &command), expected, "who is next after a restart");
+        if expected.is_ok_and(|answer| !answer.changed()) {
+            break;
+        }
+    }
+}
+
+/// What a project's records take is what they take when they are read anew: nothing is counted that is gone.
+pub(crate) fn compare_memory(project: &Project) {
+    let mut project = project.clone();
+    let mut loaded = load(&bytes(&project)).expect("what was written can be read");
+    let end = Now::primary(Instant::from_micros(u64::MAX));
+    for project in [&mut project, &mut loaded] {
+        // What is delayed takes another room than what waits: at the end of time nothing is delayed.
+        project.configure(end, &[(Setting::MaxRunning, 0), (Setting::ProcessKept, 31_536_000_000)]);
+        project.drain(end, false);
+        assert!(!project.has_task_for(end, &[Name::parse(b"no-such-type").expect("a name")]));
+    }
+    assert_eq!(project.memory(), loaded.memory());
+    assert_eq!(project.free_effort(), loaded.free_effort());
 }
