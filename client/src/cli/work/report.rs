@@ -10,6 +10,8 @@ use crate::output::{Field, Lines, Output, Tone};
 
 /// What the table shows of a task.
 const HEADINGS: &[&str] = &["TIME", "ISSUE", "TASK", "STATUS", "TOOK", "NOTE"];
+/// How wide the columns are at least: rows come one by one, and should stand below each other all the same.
+const WIDTHS: &[usize] = &[24, 6, 16, 17, 8];
 
 /// What became of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +84,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(out: Output) -> Self {
-        Self { out, lines: Lines::new(HEADINGS, out) }
+        Self { out, lines: Lines::new(HEADINGS, out).at_least(WIDTHS) }
     }
 
     /// Prints what became of a task. Where nobody reads it, the work goes on.
