@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use poppo_core::{Now, Project, arm_fault, disarm_fault};
 
 use model::histories::{Action, History, Targets, check, history, quietly};
-use model::views::{bytes, compare, compare_claims, load, look};
+use model::views::{bytes, claims_alike, compare, compare_claims, load, look};
 use model::{Answer, Command, Model, apply};
 
 /// Runs a command, once for each change in it with a panic there, at last without one.
@@ -37,6 +37,9 @@ fn write(project: &mut Project, now: Now, command: &Command) -> Result<Answer, p
                 assert_eq!(bytes(project), before, "after a panic at change {nth}");
                 assert_eq!(look(project, now, 10), seen, "after a panic at change {nth}");
                 assert!(!project.roll_back(), "it was taken back");
+                if nth % 8 == 1 {
+                    claims_alike(project);
+                }
             }
             Ok(answer) => {
                 assert!(armed, "a fault was swallowed");
@@ -95,7 +98,7 @@ fn a_command_that_panics_is_taken_back_as_if_it_had_never_been() {
                 }
             }
             compare(&project, &model, now, 10);
-            if step.args[10] % 4 == 0 {
+            if step.args[10].is_multiple_of(4) {
                 compare_claims(&project, &model, now);
             }
         }

@@ -329,7 +329,7 @@ impl Step {
                 let done = targets.done.get(usize::from(args[0]) % targets.done.len().max(1));
                 let (issue, process, token, outcome) = match (args[8] % 8, held, done) {
                     (0..4, Some((issue, token, process)), _) => {
-                        (*issue, name(lasting(process)), Some(*token).filter(|_| args[3] % 4 > 0), outcome)
+                        (*issue, name(lasting(process)), Some(*token).filter(|_| !args[3].is_multiple_of(4)), outcome)
                     }
                     (4 | 5, _, Some((issue, token, process, outcome))) => {
                         (*issue, name(lasting(process)), Some(*token), *outcome)
@@ -347,7 +347,7 @@ impl Step {
                     result: maybe(args[5], &["{\"pr\":77}", "null"]).map(text),
                     reason: maybe(args[6], &TEXTS).map(text),
                     retry: maybe(args[2], &DELAYS).map(Millis),
-                    next: (args[9] % 3 == 0).then(|| self.next()),
+                    next: (args[9].is_multiple_of(3)).then(|| self.next()),
                     metadata: &METADATA[usize::from(args[7]) % METADATA.len()],
                 })
             }
@@ -387,7 +387,7 @@ impl Step {
             }
             140..150 => {
                 let token = self.token(targets, issue);
-                let requeue = args[5] % 3 > 0;
+                let requeue = !args[5].is_multiple_of(3);
                 Command::Evict(Evict { issue, token, requeue, reason: maybe(args[6], &TEXTS).map(text) })
             }
             150..154 => Command::Forget(issue),
@@ -407,7 +407,7 @@ impl Step {
             176..180 => return Action::Write(if wide { self.crowd() } else { Vec::new() }),
             180..208 => {
                 let aimed = targets.ids.get(usize::from(args[0]) % targets.ids.len().max(1));
-                let aimed = aimed.filter(|(_, id)| args[10] % 3 == 0 && id.len() <= poppo_core::MAX_NAME);
+                let aimed = aimed.filter(|(_, id)| args[10].is_multiple_of(3) && id.len() <= poppo_core::MAX_NAME);
                 Command::Enqueue(Enqueue {
                     issue: aimed.map_or(issue, |(issue, _)| *issue),
                     id: match aimed {
@@ -420,12 +420,12 @@ impl Step {
                     delay: Millis(one(args[4], &DELAYS)),
                     title: maybe(args[6], &TEXTS).map(text),
                     payload: maybe(args[7], &PAYLOADS).map(text),
-                    again: args[8] % 4 == 0,
+                    again: args[8].is_multiple_of(4),
                 })
             }
             208..238 => {
                 let aimed = targets.requests.get(usize::from(args[4]) % targets.requests.len().max(1));
-                let aimed = aimed.filter(|_| args[9] % 4 == 0);
+                let aimed = aimed.filter(|_| args[9].is_multiple_of(4));
                 let claim = Claim {
                     process,
                     types: &TYPES[usize::from(args[5]) % TYPES.len()],
@@ -454,7 +454,7 @@ impl Step {
                 let id = aimed.map_or("comment-1", |id| lasting(id));
                 Command::Revive(TaskId::parse(id.as_bytes()).expect("a task's id"))
             }
-            252.. => Command::Drain(args[9] % 3 == 0),
+            252.. => Command::Drain(args[9].is_multiple_of(3)),
         };
         Action::Write(vec![command])
     }

@@ -479,14 +479,10 @@ impl Model {
     fn event(&mut self, event: EventView) {
         self.last_event += 1;
         let id = self.last_event;
-        if event.status != event.from
-            || matches!(event.what, EventKind::Takeover)
-            || matches!(event.what, EventKind::Checkin | EventKind::Repair | EventKind::Evict)
-        {
-            if let Some(issue) = self.issue_mut(event.issue) {
-                issue.version = id;
-                issue.labelled = false;
-            }
+        let changes = event.status != event.from || event.what == EventKind::Takeover;
+        if let Some(issue) = self.issue_mut(event.issue).filter(|_| changes) {
+            issue.version = id;
+            issue.labelled = false;
         }
         self.log.push(EventView { id, ..event });
     }
@@ -1064,7 +1060,7 @@ impl Model {
                 let life = self.life(*life);
                 let run = RunView::Held {
                     holder: self.holder_view(life, now),
-                    task: task.as_ref().map(|task| task.view(TaskState::Running)),
+                    task: task.as_ref().map(|task| Box::new(task.view(TaskState::Running))),
                     asked: asked.clone(),
                 };
                 (Status::Processing, life.process.clone(), life.pid, life.host.clone(), run)

@@ -1,8 +1,9 @@
 //! What can be seen of a project, as values of their own, and the comparison of everything that can be seen.
 
 use poppo_core::{
-    Assignment, Claim, Durations, EndedBy, Event, EventKind, Holder, Instant, IssueNumber, Judge, Millis, Name, Now,
-    Orphan, OrphanReason, Page, Pid, Priority, Process, Project, Record, Setting, Status, Tasks, Token,
+    Assignment, Checkin, Claim, Durations, EndedBy, Event, EventKind, Evict, Holder, Instant, IssueNumber, Judge,
+    Millis, Name, Now, Orphan, OrphanReason, Outcome, Page, Pid, Priority, Process, Project, Record, Setting, Status,
+    Tasks, Token,
 };
 
 use super::Model;
@@ -24,7 +25,7 @@ pub(crate) struct IssueView {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunView {
-    Held { holder: HolderView, task: Option<TaskView>, asked: Option<(Instant, Option<String>)> },
+    Held { holder: HolderView, task: Option<Box<TaskView>>, asked: Option<(Instant, Option<String>)> },
     Ended { at: Instant, by: EndedBy, reason: Option<String>, result: Option<String>, metadata: Vec<(String, String)> },
 }
 
@@ -185,7 +186,7 @@ impl From<Record<'_>> for IssueView {
         let run = match record.run {
             poppo_core::RunView::Held { holder, task, asked } => RunView::Held {
                 holder: holder.into(),
-                task: task.map(TaskView::from),
+                task: task.map(|task| Box::new(task.into())),
                 asked: asked.map(|(at, reason)| (at, owned(reason))),
             },
             poppo_core::RunView::Ended { at, by, reason, result, metadata } => {
@@ -529,4 +530,34 @@ pub(crate) fn compare_memory(project: &Project) {
     }
     assert_eq!(project.memory(), loaded.memory());
     assert_eq!(project.free_effort(), loaded.free_effort());
+}
+
+/// At the end of time, when nothing is delayed any more, a project gives the same tasks as after a restart, each once,
+/// and leaves none.
+pub(crate) fn claims_alike(project: &Project) {
+    let end = Now::primary(Instant::from_micros(u64::MAX));
+    let loaded = load(&bytes(project)).expect("what was written can be read");
+    let [claimed, again] = [project.clone(), loaded].map(|mut project| {
+        project.configure(end, &[(Setting::MaxRunning, 0)]);
+        project.drain(end, false);
+        // Whoever holds anything lets it go, so that nothing is in the way of the tasks.
+        let held = walk(100, |cursor| project.list(end, Some(Status::Processing), cursor, 100));
+        let held: Vec<IssueNumber> = held.iter().map(|record| record.issue).collect();
+        for issue in held {
+            let _ = project.evict(end, &Evict { issue, token: None, requeue: false, reason: None });
+        }
+        let waiting = project.task_count().0;
+        let claim = Claim::new(Name::parse(b"claims-all").expect("a name"));
+        let mut claimed = Vec::new();
+        for _ in 0..waiting {
+            let issue = project.claim(end, &claim).expect("nobody is attested").expect("a task waits").issue;
+            claimed.push(project.claimed(issue).expect("it was claimed").task.to_owned());
+            let done = Checkin::new(issue, claim.process, Outcome::Cancelled);
+            project.checkin(end, &done).expect("it is held");
+        }
+        assert_eq!(project.task_count().0, 0, "a task that nobody gets");
+        assert_eq!(project.stats(end).queue.depth, []);
+        claimed
+    });
+    assert_eq!(claimed, again, "who is next after a restart");
 }
