@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use self::answers::{Cancelled, Claimed, Task};
+use self::answers::{Claimed, Task};
 use self::requests::{Claim, Enqueue, TaskState};
 use crate::answers::Page;
 use crate::project::{Project, ROWS_PER_CALL};
 use crate::requests::{Checkin, option};
-use crate::types::{Block, Cursor, IssueNumber};
+use crate::types::{Block, Cancelled, Cursor, IssueNumber};
 use crate::{Backoff, Error, decode};
 
 /// For how long the server is asked to wait for a task at a time. Then it is asked again, so that a connection that leads

@@ -131,8 +131,6 @@ enum Command {
     Config(config::Args),
     Demo(demo::Args),
     #[command(hide = true)]
-    DemoWorker(demo::WorkerArgs),
-    #[command(hide = true)]
     DemoNote(demo::NoteArgs),
 }
 
@@ -168,7 +166,6 @@ impl Cli {
             Command::Work(args) => return work::run(args, &context).await,
             Command::Run(args) => return run::run(args, &context).await,
             Command::Demo(args) => return demo::run(args, &context).await,
-            Command::DemoWorker(args) => demo::work(args, &context).await?,
             Command::DemoNote(args) => demo::note(&args)?,
             Command::Enqueue(args) => enqueue::run(args, &context).await?,
             Command::Claim(args) => claim::run(args, &context).await?,
