@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use poppo_tests::command::{Following, json, output, poppo, refusal, runs, signal, words};
-use poppo_tests::{Connection, Reply as _, Server, wait_until};
+use poppo_tests::{Connection, Reply as _, Server, artifacts, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -167,9 +167,13 @@ fn an_agreed_exit_status_awaits_an_answer() {
     let worker = work(&server, &["--awaiting-exit", "9"], "exit 9");
     assert_eq!(statuses(&worker.documents(1)), ["awaiting-response"]);
     assert_eq!(status(&mut server.connect(), 7), "awaiting-response");
-    let run = output(poppo(&server, &["run", "8", "--awaiting-exit", "9", "--", "sh", "-c", "exit 9"]));
+    let script = "echo '{\"question\": 1}' > $POPPO_RESULT; exit 9";
+    let options = ["run", "8", "--awaiting-exit", "9", "--result-file", "r.json", "--", "sh", "-c", script];
+    let run = output(poppo(&server, &options));
     assert!(run.status.success(), "{run:?}");
-    assert_eq!(status(&mut server.connect(), 8), "awaiting-response");
+    let record = server.connect().ok("POPPO.GET p 8");
+    assert_eq!(record.field("status"), "awaiting-response");
+    assert_eq!(record.field("result"), "{\"question\": 1}");
 }
 
 #[test]
@@ -179,7 +183,7 @@ fn only_tasks_of_its_types_are_taken() {
     for (issue, kind) in [(1, "review"), (2, "fix"), (3, "docs"), (4, "fix")] {
         connection.ok(&format!("POPPO.ENQUEUE p {issue} TYPE {kind}"));
     }
-    let worker = work(&server, &["--types", "fix,docs"], "true");
+    let worker = work(&server, &["--types", "fix,docs", "--retry"], "true");
     let issues: Vec<u64> = worker.documents(3).iter().map(|line| line["issue"].as_u64().unwrap()).collect();
     assert_eq!(issues, [2, 3, 4]);
     assert_eq!(status(&mut connection, 1), "queued");
@@ -391,7 +395,8 @@ fn once_takes_one_task_for_each_job_and_tells_by_its_exit_code() {
     assert_eq!(once(&[], "exit 5"), Some(1));
     assert_eq!(once(&[], "true"), Some(75));
     connection.ok("POPPO.ENQUEUE p 4");
-    let lost = format!("redis-cli -p {} POPPO.EVICT p 4 > /dev/null", server.port());
+    let evict = format!("{} --url {} --project p evict 4", artifacts::poppo().display(), server.url());
+    let lost = format!("{evict} > /dev/null");
     assert_eq!(once(&[], &lost), Some(76));
     connection.ok("POPPO.DRAIN p ON");
     connection.ok("POPPO.ENQUEUE p 5");

@@ -46,6 +46,9 @@ const DEFAULT_PROJECT: &str = "poppo";
 /// the issue in when it is done. A worker that falls silent loses its issues to others, who get higher tokens; what it
 /// reports later under its old token is refused.
 ///
+/// Work can wait in a queue: `poppo enqueue` puts a task on an issue there, and `poppo work` has a command do one after
+/// another. `poppo run` works on one issue by its number.
+///
 /// Everything is kept by a Redis server that has the Poppo module loaded. `poppo up` runs one; `poppo demo` shows it
 /// all at work, with a worker killed and another one frozen.
 #[derive(Debug, Parser)]
@@ -60,7 +63,7 @@ Exit codes:
   0   done
   1   failed
   2   asked in a way that makes no sense
-  75  somebody else has the issue, or it is done: nothing to do here now
+  75  somebody else has the issue, it is done, or nothing is to be claimed: nothing to do here now
   76  the lease was lost: what was done under it no longer counts
 
 Where the server is looked for, without --url and POPPO_URL: first the `poppo up` that runs in
@@ -68,7 +71,8 @@ Where the server is looked for, without --url and POPPO_URL: first the `poppo up
 
 Example:
   $ poppo up &
-  $ poppo run 123 --title \"Crash on start\" -- ./fix-issue.sh
+  $ poppo enqueue 123 --title \"Crash on start\" --priority high
+  $ poppo work --jobs 2 --retry -- ./fix-issue.sh
   $ poppo list"
 )]
 pub(crate) struct Cli {
