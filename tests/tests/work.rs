@@ -366,6 +366,50 @@ fn a_server_that_lost_its_data_is_told_and_worked_for_again() {
 }
 
 #[test]
+fn a_server_that_is_no_primary_for_a_while_is_waited_for() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 20000");
+    connection.ok("POPPO.ENQUEUE p 1");
+    let worker = work(&server, &["--jobs", "2"], UNTIL_STOP);
+    words(&server.dir().join("pids"), 2);
+    wait_until("its other job waits", || connection.text("CLIENT LIST").contains("cmd=POPPO.CLAIM"));
+    let other = server.replica(Server::builder().no_grace());
+    other.connect().ok("REPLICAOF NO ONE");
+    connection.ok(&format!("REPLICAOF 127.0.0.1 {}", other.port()));
+    server.wait_for_sync();
+    // What is done meanwhile cannot be reported.
+    touch(&server, "stop");
+    wait_until("both notice", || {
+        let said = worker.said();
+        said.contains("waiting for it") && said.contains("trying again until it answers")
+    });
+    assert_eq!(worker.written(), "");
+    connection.ok("REPLICAOF NO ONE");
+    assert_eq!(statuses(&worker.documents(1)), ["completed"]);
+    connection.ok("POPPO.ENQUEUE p 2");
+    assert_eq!(statuses(&worker.documents(2)), ["completed"; 2]);
+    assert_eq!(connection.ok("POPPO.STATS p").count("checkouts"), 2);
+}
+
+#[test]
+fn two_signals_of_a_cancelled_task_leave_it_cancelled() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.ENQUEUE p 1");
+    let mut worker = work(&server, &[], UNTIL_STOP);
+    words(&server.dir().join("pids"), 2);
+    // Beats are far apart here: the worker has not heard of it yet.
+    assert_eq!(connection.text("POPPO.CANCEL p 1"), "asked");
+    signal(&worker.child, Signal::TERM);
+    wait_until("it drains", || worker.said().contains("takes nothing new"));
+    signal(&worker.child, Signal::TERM);
+    assert_eq!(worker.exit_code(), Some(143), "{}", worker.said());
+    assert_eq!(statuses(&worker.documents(1)), ["cancelled"]);
+    assert_eq!(status(&mut connection, 1), "cancelled");
+}
+
+#[test]
 fn a_worker_whose_name_was_taken_ends() {
     let server = Server::start();
     let mut connection = server.connect();

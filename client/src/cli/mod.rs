@@ -100,7 +100,7 @@ pub(crate) struct Cli {
     )]
     project: String,
 
-    /// Print one JSON document instead of text (with --follow, one a line), and errors as
+    /// Print one JSON document instead of text (with --follow, and `work`, one a line), and errors as
     /// {"error":{"code","message"}} on stderr
     #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,

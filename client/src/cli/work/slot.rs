@@ -234,21 +234,23 @@ impl Slot {
                 None
             }
         };
-        if fate == Fate::Queued && self.is_dead(lease).await {
+        let status = if fate == Fate::Queued { self.status_of(lease).await } else { None };
+        if status == Some(Status::Error) {
             fate = Fate::Dead;
-            retry = None;
             reason = reason.map(|reason| format!("{reason}, and it was the last of {} attempts", task.attempts + 1));
+        } else if status == Some(Status::Cancelled) {
+            fate = Fate::Cancelled;
         }
+        retry = retry.filter(|_| fate == Fate::Queued);
         let retry_in = retry.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         Ok((Done { status: fate, duration: 0, exit, reason, code: None, retry_in }, next))
     }
 
-    /// Whether a task that was to be tried again went to the dead set instead: the check-in does not say.
-    async fn is_dead(&self, lease: &Lease) -> bool {
-        let issue = self.worker.project.get(lease.issue).await;
-        issue.is_ok_and(|issue| {
-            issue.is_some_and(|issue| issue.token == Some(lease.token) && issue.status == Status::Error)
-        })
+    /// What an issue is whose task was to be tried again: the check-in does not say whether the task was given up instead,
+    /// because it failed too often or somebody had called it off. None where somebody else has it since, or nobody knows.
+    async fn status_of(&self, lease: &Lease) -> Option<Status> {
+        let issue = self.worker.project.get(lease.issue).await.ok().flatten();
+        issue.filter(|issue| issue.token == Some(lease.token)).map(|issue| issue.status)
     }
 }
 
