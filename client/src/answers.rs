@@ -71,9 +71,9 @@ pub struct Issue {
     /// How often it was queued again since its worker was lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphan_count: Option<u64>,
-    /// What its worker was given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payload: Option<serde_json::Value>,
+    /// What its worker was given, the JSON text as it was written. In JSON, it is a part of the document.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "decode::text_as_json")]
+    pub payload: Option<String>,
     /// When the holder was asked to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel_time: Option<Timestamp>,
@@ -130,7 +130,7 @@ impl Issue {
             task: fields.optional("task", decode::text)?,
             attempts: fields.optional("attempts", decode::number)?,
             orphan_count: fields.optional("orphanCount", decode::number)?,
-            payload: fields.optional("payload", decode::json)?,
+            payload: fields.optional("payload", decode::text)?,
             cancel_time: fields.optional("cancelTime", decode::time)?,
             cancel_reason: fields.optional("cancelReason", decode::text)?,
             end_time: fields.optional("endTime", decode::time)?,

@@ -2,6 +2,7 @@
 //! nothing else needs to know which was spoken.
 
 use redis::Value;
+use serde::Serialize as _;
 
 use crate::types::{IssueNumber, Timestamp, Token};
 
@@ -132,6 +133,11 @@ pub(crate) fn json(value: Value) -> Result<serde_json::Value, Misread> {
 /// JSON text as JSON; as a JSON string where it is none after all, so that nothing is hidden.
 pub(crate) fn json_or_text(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))
+}
+
+/// JSON text as a part of the document.
+pub(crate) fn text_as_json<S: serde::Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().map(json_or_text).serialize(serializer)
 }
 
 /// Exactly two things.

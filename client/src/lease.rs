@@ -4,7 +4,7 @@
 //! the server has been silent for as long as the lease may be: from then on somebody else may have it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,9 +23,12 @@ const DEFAULT_TTL: Duration = Duration::from_secs(30 * 60);
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
 /// What is done while the server does not answer.
 const TRYING: &str = "trying again while the lease lasts";
-/// After how long a lease that the server has us hold and that we know nothing of is given back. Longer than an answer can
-/// be on its way.
+/// After how long a lease that the server has us hold and that nobody works on is given back. Longer than an answer can be
+/// on its way.
 const STRAY_AFTER: Duration = Duration::from_secs(60);
+
+/// How many tokens are remembered.
+const KNOWN: usize = 4096;
 
 /// Why the work on an issue has to stop.
 #[derive(Debug, Clone)]
@@ -48,6 +51,8 @@ pub(crate) struct Keeper {
     /// Whether the server said that it does not know this life: its data was lost, or another life took the name.
     is_unknown: Cell<bool>,
     held: RefCell<BTreeMap<Token, Held>>,
+    /// The tokens of the latest leases, those that ended among them.
+    known: RefCell<BTreeSet<Token>>,
     /// Leases that only the server knows of, and since when.
     strays: RefCell<BTreeMap<(IssueNumber, Token), Instant>>,
     /// Another lease is held.
@@ -81,17 +86,27 @@ impl Keeper {
             is_ttl_known: Cell::new(ttl.is_some()),
             is_unknown: Cell::new(false),
             held: RefCell::default(),
+            known: RefCell::default(),
             strays: RefCell::default(),
             came: Notify::new(),
         })
     }
 
-    /// Takes charge of a lease that the server granted at that time, or a moment before or after.
-    pub(crate) fn hold(self: &Rc<Self>, issue: IssueNumber, token: Token, confirmed: Instant) -> Lease {
+    /// Takes charge of a lease that the server granted at that time, or a moment before or after. None where this process
+    /// had charge of it before: an answer that was late, or came twice.
+    pub(crate) fn hold(self: &Rc<Self>, issue: IssueNumber, token: Token, confirmed: Instant) -> Option<Lease> {
         let (fate, receiver) = watch::channel(None);
+        let mut known = self.known.borrow_mut();
+        if !known.insert(token) {
+            return None;
+        }
+        // Tokens grow, so the first is the oldest.
+        if known.len() > KNOWN {
+            known.pop_first();
+        }
         self.held.borrow_mut().insert(token, Held { issue, confirmed, fate });
         self.came.notify_one();
-        Lease { keeper: Rc::clone(self), issue, token, fate: receiver }
+        Some(Lease { keeper: Rc::clone(self), issue, token, fate: receiver })
     }
 
     /// Whether the server said that it does not know this life, since this was last asked.
@@ -146,13 +161,16 @@ impl Keeper {
         }
     }
 
-    /// What the server has us hold that we know nothing of, at this moment; none where it does not answer.
-    pub(crate) async fn strays(&self) -> Vec<(IssueNumber, Token)> {
-        let Ok(Ok(beat)) = timeout(self.patience(), self.project.heartbeat(&self.heartbeat())).await else {
-            return Vec::new();
+    /// What the server has us hold at this moment that we never heard of: claims whose answers were lost.
+    pub(crate) async fn unheard_of(&self) -> Result<Vec<(IssueNumber, Token)>, Error> {
+        let beat = match self.project.heartbeat(&self.heartbeat()).await {
+            Ok(beat) => beat,
+            // It holds nothing, then.
+            Err(Error::Refused(Refusal::NoProcess(_))) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
         };
-        let held = self.held.borrow();
-        beat.issues.into_iter().filter(|(_, token)| !held.contains_key(token)).collect()
+        let known = self.known.borrow();
+        Ok(beat.issues.into_iter().filter(|(_, token)| !known.contains(token)).collect())
     }
 
     fn heartbeat(&self) -> Heartbeat {
@@ -276,7 +294,7 @@ impl Lease {
     pub(crate) async fn check_in(
         &self,
         report: Checkin,
-        next: bool,
+        next: Next<'_>,
         patience: Patience,
         stop: impl Future<Output = ()>,
     ) -> Result<Option<Claimed>, Failure> {
@@ -286,7 +304,7 @@ impl Lease {
         let mut retry = Retry::default();
         let mut stop = std::pin::pin!(stop);
         loop {
-            let error = match self.send(&report, next).await {
+            let error = match self.send(&report, next != Next::No).await {
                 Ok(next) => return Ok(next),
                 // Whatever the refusal, the lease that we had is not there any more.
                 Err(Error::Refused(refusal)) => return Err(Failure::new(LOST, refusal.code(), refusal.to_string())),
@@ -310,6 +328,9 @@ impl Lease {
                 Patience::ForAsLongAsItTakes => "trying again until it answers",
             };
             retry.warn(&error.to_string(), then);
+            if let Next::Claimed { is_uncertain } = next {
+                is_uncertain.set(true);
+            }
             tokio::select! {
                 () = sleep(retry.pause()) => {}
                 () = &mut stop => return Err(self.not_checked_in(&report, &error)),
@@ -333,6 +354,16 @@ impl Lease {
     fn deadline(&self) -> Option<Instant> {
         self.keeper.held.borrow().get(&self.token).map(|held| held.confirmed + self.keeper.ttl.get())
     }
+}
+
+/// Whether a check-in claims the next task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next<'a> {
+    No,
+    /// And where it is to be noted that an answer was lost: what it granted may then be nobody's.
+    Claimed {
+        is_uncertain: &'a Cell<bool>,
+    },
 }
 
 /// For how long a check-in is repeated that is not answered.

@@ -53,11 +53,11 @@ pub use client::{Client, DEFAULT_PORT};
 pub use error::{Error, Refusal};
 pub use life::Life;
 pub use project::Project;
-pub use queue::answers::{Cancelled, Claimed, Task};
+pub use queue::answers::{Claimed, Task};
 pub use queue::requests::{Claim, Enqueue, Priority, TaskState};
 pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
 pub use types::{
-    Block, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status, Timestamp,
-    Token, Verdict,
+    Block, Cancelled, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status,
+    Timestamp, Token, Verdict,
 };
 pub use url::{redacted, unix_url};

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use self::answers::{Cancelled, Claimed, Task};
+use self::answers::{Claimed, Task};
 use self::requests::{Claim, Enqueue, TaskState};
 use crate::answers::Page;
 use crate::project::{Project, ROWS_PER_CALL};
 use crate::requests::{Checkin, option};
-use crate::types::{Block, Cursor, IssueNumber};
+use crate::types::{Block, Cancelled, Cursor, IssueNumber};
 use crate::{Backoff, Error, decode};
 
 /// For how long the server is asked to wait for a task at a time. Then it is asked again, so that a connection that leads
@@ -197,5 +197,77 @@ impl Project {
                 return Ok(rows);
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::{BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
+
+    use super::*;
+    use crate::Client;
+
+    /// A server that hangs up on the first claim, breaks off the second, has nothing for the third, and grants the fourth.
+    fn unsteady_server() -> (String, Receiver<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let (seen, receiver) = channel();
+        thread::spawn(move || {
+            let mut answers = [
+                None,
+                Some("-UNBLOCKED client unblocked\r\n"),
+                Some("$-1\r\n"),
+                Some("*8\r\n$5\r\nissue\r\n:7\r\n$5\r\ntoken\r\n:9\r\n$4\r\ntask\r\n$3\r\n7:t\r\n$4\r\ntype\r\n$1\r\nt\r\n"),
+            ]
+            .into_iter();
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut commands = BufReader::new(stream.try_clone().unwrap());
+                let mut parser = redis::Parser::new();
+                while let Ok(command) = parser.parse_value(&mut commands) {
+                    let words = decode::list(command, decode::text).unwrap();
+                    let is_claim = words.first().is_some_and(|word| word == "POPPO.CLAIM");
+                    let answer = if is_claim { answers.next().flatten() } else { Some("+OK\r\n") };
+                    if is_claim {
+                        drop(seen.send(words));
+                    }
+                    if answer.is_none_or(|answer| stream.write_all(answer.as_bytes()).is_err()) {
+                        break;
+                    }
+                }
+            }
+        });
+        (url, receiver)
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_repeated_under_the_same_id_until_it_is_answered() {
+        let (url, seen) = unsteady_server();
+        let client = Client::connect(&url).await.unwrap();
+        // The server serves one connection after the other.
+        client.disconnect().await;
+        let mut claim = Claim::new("w");
+        claim.block = Block::AtMost(Duration::from_secs(600));
+        let claimed = client.project("p").claim(&claim).await.unwrap().unwrap();
+        assert_eq!((claimed.issue.get(), claimed.task.as_str()), (7, "7:t"));
+        let claims: Vec<Vec<String>> = seen.try_iter().collect();
+        assert_eq!(claims.len(), 4);
+        let word_after =
+            |words: &[String], name: &str| words.iter().skip_while(|word| *word != name).nth(1).cloned().unwrap();
+        let ids: std::collections::BTreeSet<String> = claims.iter().map(|words| word_after(words, "REQ")).collect();
+        assert_eq!(ids.len(), 1, "{claims:?}");
+        assert!(claims.iter().all(|words| word_after(words, "BLOCK") == "30000"), "{claims:?}");
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_does_not_wait_is_not_repeated() {
+        let (url, seen) = unsteady_server();
+        let client = Client::connect(&url).await.unwrap();
+        let error = client.project("p").claim(&Claim::new("w")).await.unwrap_err();
+        assert!(error.may_pass(), "{error}");
+        assert_eq!(seen.try_iter().count(), 1);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-pub use poppo_core::{EndedBy, Invalid, IssueNumber, OrphanReason, Outcome, Status, Token};
+pub use poppo_core::{Cancelled, EndedBy, Invalid, IssueNumber, OrphanReason, Outcome, Status, Token};
 use serde::Serialize;
 
 impl From<Invalid> for crate::Error {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use poppo_tests::command::{Following, json, output, poppo, refusal, runs, signal, words};
-use poppo_tests::{Connection, Reply as _, Server, wait_until};
+use poppo_tests::{Connection, Reply as _, Server, artifacts, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -167,9 +167,13 @@ fn an_agreed_exit_status_awaits_an_answer() {
     let worker = work(&server, &["--awaiting-exit", "9"], "exit 9");
     assert_eq!(statuses(&worker.documents(1)), ["awaiting-response"]);
     assert_eq!(status(&mut server.connect(), 7), "awaiting-response");
-    let run = output(poppo(&server, &["run", "8", "--awaiting-exit", "9", "--", "sh", "-c", "exit 9"]));
+    let script = "echo '{\"question\": 1}' > $POPPO_RESULT; exit 9";
+    let options = ["run", "8", "--awaiting-exit", "9", "--result-file", "r.json", "--", "sh", "-c", script];
+    let run = output(poppo(&server, &options));
     assert!(run.status.success(), "{run:?}");
-    assert_eq!(status(&mut server.connect(), 8), "awaiting-response");
+    let record = server.connect().ok("POPPO.GET p 8");
+    assert_eq!(record.field("status"), "awaiting-response");
+    assert_eq!(record.field("result"), "{\"question\": 1}");
 }
 
 #[test]
@@ -179,7 +183,7 @@ fn only_tasks_of_its_types_are_taken() {
     for (issue, kind) in [(1, "review"), (2, "fix"), (3, "docs"), (4, "fix")] {
         connection.ok(&format!("POPPO.ENQUEUE p {issue} TYPE {kind}"));
     }
-    let worker = work(&server, &["--types", "fix,docs"], "true");
+    let worker = work(&server, &["--types", "fix,docs", "--retry"], "true");
     let issues: Vec<u64> = worker.documents(3).iter().map(|line| line["issue"].as_u64().unwrap()).collect();
     assert_eq!(issues, [2, 3, 4]);
     assert_eq!(status(&mut connection, 1), "queued");
@@ -362,6 +366,50 @@ fn a_server_that_lost_its_data_is_told_and_worked_for_again() {
 }
 
 #[test]
+fn a_server_that_is_no_primary_for_a_while_is_waited_for() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 20000");
+    connection.ok("POPPO.ENQUEUE p 1");
+    let worker = work(&server, &["--jobs", "2"], UNTIL_STOP);
+    words(&server.dir().join("pids"), 2);
+    wait_until("its other job waits", || connection.text("CLIENT LIST").contains("cmd=POPPO.CLAIM"));
+    let other = server.replica(Server::builder().no_grace());
+    other.connect().ok("REPLICAOF NO ONE");
+    connection.ok(&format!("REPLICAOF 127.0.0.1 {}", other.port()));
+    server.wait_for_sync();
+    // What is done meanwhile cannot be reported.
+    touch(&server, "stop");
+    wait_until("both notice", || {
+        let said = worker.said();
+        said.contains("waiting for it") && said.contains("trying again until it answers")
+    });
+    assert_eq!(worker.written(), "");
+    connection.ok("REPLICAOF NO ONE");
+    assert_eq!(statuses(&worker.documents(1)), ["completed"]);
+    connection.ok("POPPO.ENQUEUE p 2");
+    assert_eq!(statuses(&worker.documents(2)), ["completed"; 2]);
+    assert_eq!(connection.ok("POPPO.STATS p").count("checkouts"), 2);
+}
+
+#[test]
+fn two_signals_of_a_cancelled_task_leave_it_cancelled() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("POPPO.ENQUEUE p 1");
+    let mut worker = work(&server, &[], UNTIL_STOP);
+    words(&server.dir().join("pids"), 2);
+    // Beats are far apart here: the worker has not heard of it yet.
+    assert_eq!(connection.text("POPPO.CANCEL p 1"), "asked");
+    signal(&worker.child, Signal::TERM);
+    wait_until("it drains", || worker.said().contains("takes nothing new"));
+    signal(&worker.child, Signal::TERM);
+    assert_eq!(worker.exit_code(), Some(143), "{}", worker.said());
+    assert_eq!(statuses(&worker.documents(1)), ["cancelled"]);
+    assert_eq!(status(&mut connection, 1), "cancelled");
+}
+
+#[test]
 fn a_worker_whose_name_was_taken_ends() {
     let server = Server::start();
     let mut connection = server.connect();
@@ -391,7 +439,8 @@ fn once_takes_one_task_for_each_job_and_tells_by_its_exit_code() {
     assert_eq!(once(&[], "exit 5"), Some(1));
     assert_eq!(once(&[], "true"), Some(75));
     connection.ok("POPPO.ENQUEUE p 4");
-    let lost = format!("redis-cli -p {} POPPO.EVICT p 4 > /dev/null", server.port());
+    let evict = format!("{} --url {} --project p evict 4", artifacts::poppo().display(), server.url());
+    let lost = format!("{evict} > /dev/null");
     assert_eq!(once(&[], &lost), Some(76));
     connection.ok("POPPO.DRAIN p ON");
     connection.ok("POPPO.ENQUEUE p 5");
@@ -432,7 +481,7 @@ fn people_get_one_aligned_line_a_task() {
 }
 
 #[test]
-fn many_workers_and_a_server_that_is_killed_finish_each_task_once() {
+fn many_workers_and_a_server_that_is_killed_thrice_finish_each_task_once() {
     const TASKS: u64 = 120;
     let mut server = durable();
     let mut connection = server.connect();
@@ -448,9 +497,11 @@ fn many_workers_and_a_server_that_is_killed_finish_each_task_once() {
         let text = std::fs::read_to_string(server.dir().join("done")).unwrap_or_default();
         text.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    wait_until("some are done", || lines(&server).len() > 20);
-    server.kill9();
-    server.start_again();
+    for enough in [20, 60, 100] {
+        wait_until("some are done", || lines(&server).len() > enough);
+        server.kill9();
+        server.start_again();
+    }
     let mut connection = server.connect();
     wait_until("all are done", || {
         connection.ok("POPPO.STATS p").count("tasks.finished") == i64::try_from(TASKS).unwrap()

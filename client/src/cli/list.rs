@@ -86,7 +86,8 @@ fn issues(rows: &[Issue], now: SystemTime) -> Table {
     table
 }
 
-fn tasks(rows: &[Task], now: SystemTime) -> Table {
+/// The tasks as people see them.
+pub(crate) fn tasks(rows: &[Task], now: SystemTime) -> Table {
     let mut table = Table::new(&[
         "TASK",
         "ISSUE",
@@ -108,7 +109,7 @@ fn tasks(rows: &[Task], now: SystemTime) -> Table {
             Field::from(task.task.as_str()),
             Field::number(task.issue),
             Field::from(task.task_type.as_str()),
-            Field::from(task.priority.name().map_or_else(|| task.priority.to_string(), str::to_owned)),
+            Field::from(task.priority.to_string()),
             count(task.attempts),
             count(task.orphan_count),
             Field::optional(since.map(|since| format!("{since}{held}"))),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::cli::Context;
 use crate::exit::{FAILED, Failure, NOT_STARTED};
 use crate::human::parse_duration;
-use crate::lease::{Keeper, Lease, Patience};
+use crate::lease::{Keeper, Lease, Next, Patience};
 use crate::process::{self, Stops};
 use crate::supervise::{self, Ending};
 
@@ -102,7 +102,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
         checkout.takeover = args.takeover;
         let asked = Instant::now();
         let token = project.checkout(&checkout).await?;
-        (keeper.hold(args.issue, token, asked), Run { args, project, process: checkout.process })
+        let lease = keeper.hold(args.issue, token, asked);
+        (
+            lease.ok_or_else(|| Failure::failed("the lease is held already"))?,
+            Run { args, project, process: checkout.process },
+        )
     };
     tokio::select! {
         ended = run.to_its_end(lease, &mut stops) => ended,
@@ -187,5 +191,5 @@ async fn check_in(lease: &Lease, report: Checkin, stops: &mut Stops) -> Result<(
     let stopped = async {
         stops.next().await;
     };
-    lease.check_in(report, false, Patience::WhileItLasts, stopped).await.map(drop)
+    lease.check_in(report, Next::No, Patience::WhileItLasts, stopped).await.map(drop)
 }

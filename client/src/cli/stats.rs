@@ -92,8 +92,8 @@ fn queue(queue: &QueueCounts) -> String {
         .iter()
         .rev()
         .map(|(number, count)| {
-            let name = Priority::try_from(*number).ok().and_then(Priority::name);
-            format!("{} {count}", name.map_or_else(|| number.to_string(), str::to_owned))
+            let name = Priority::try_from(*number).map_or_else(|_| number.to_string(), |level| level.to_string());
+            format!("{name} {count}")
         })
         .collect();
     let waiting = match depth.as_slice() {

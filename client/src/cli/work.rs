@@ -128,6 +128,8 @@ struct Worker {
     report: RefCell<Report>,
     /// Whether stdout is for JSON alone.
     json: bool,
+    /// Whether an answer was lost that may have granted a lease.
+    is_uncertain: Cell<bool>,
     /// Whether it was said that the server lost its data.
     has_said_unknown: Cell<bool>,
 }
@@ -144,8 +146,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
     let process = args.process.clone().unwrap_or_else(|| life.default_process_name());
     let keeper = Keeper::new(project.clone(), process, &life, args.ttl);
     let report = RefCell::new(Report::new(context.out));
-    let has_said_unknown = Cell::new(false);
-    let worker = Rc::new(Worker { args, project, keeper, life, report, json: context.out.json, has_said_unknown });
+    let worker = Rc::new(Worker {
+        args,
+        project,
+        keeper,
+        life,
+        report,
+        json: context.out.json,
+        is_uncertain: Cell::new(false),
+        has_said_unknown: Cell::new(false),
+    });
     let work = async {
         tokio::select! {
             ended = Shift::new(&worker).work(&mut stops) => ended,
@@ -166,19 +176,15 @@ fn is_program(name: &str) -> bool {
     !name.is_empty() && std::env::split_paths(&path).any(|folder| is_executable(&folder.join(name)))
 }
 
-/// A claim that is under way.
-struct Claiming {
-    /// Under which it can be repeated.
-    request: Claim,
-    answer: Pin<Box<dyn Future<Output = Result<Option<Claimed>, Failure>>>>,
-}
+/// The answer of a claim that is under way.
+type Claiming = Pin<Box<dyn Future<Output = Result<Option<Claimed>, Failure>>>>;
 
 /// One run of a worker, from its start to its end.
 struct Shift {
     worker: Rc<Worker>,
     phase: watch::Sender<Phase>,
     slots: JoinSet<Result<Tally, Failure>>,
-    /// Never more than one: the server remembers one id of a request for each process.
+    /// Never more than one: the server remembers the id of one request for each process, the last.
     claiming: Option<Claiming>,
     /// How many tasks --once may still take.
     left: usize,
@@ -235,13 +241,8 @@ impl Shift {
         if !is_free || self.claiming.is_some() || *self.phase.borrow() != Phase::Working {
             return;
         }
-        let request = self.worker.claim_request();
         let worker = Rc::clone(&self.worker);
-        let answer = Box::pin({
-            let request = request.clone();
-            async move { worker.claim(request).await }
-        });
-        self.claiming = Some(Claiming { request, answer });
+        self.claiming = Some(Box::pin(async move { worker.claim().await }));
     }
 
     fn start(&mut self, claimed: Claimed) {
@@ -265,14 +266,12 @@ impl Shift {
 
     /// Breaks off the claim that is under way. What the server granted in this very moment is nobody's fault, and done.
     async fn running_with_a_last_claim(&mut self) -> usize {
-        if let Some(Claiming { request, answer }) = self.claiming.take() {
-            drop(answer);
-            if !self.worker.keeper.strays().await.is_empty() {
-                match self.worker.project.claim_once(&Claim { block: Block::No, ..request }).await {
-                    Ok(Some(claimed)) => self.start(claimed),
-                    Ok(None) => {}
-                    Err(error) => say(&format!("a claim may have been granted in vain: {error}")),
-                }
+        if let Some(claiming) = self.claiming.take() {
+            drop(claiming);
+            match self.worker.unheard_of().await {
+                Ok(Some(claimed)) => self.start(claimed),
+                Ok(None) => {}
+                Err(error) => say(&format!("a claim may have been granted in vain: {error}")),
             }
         }
         self.slots.len()
@@ -312,7 +311,7 @@ impl Shift {
 /// The answer of the claim that is under way; never where there is none.
 async fn answer(claiming: &mut Option<Claiming>) -> Result<Option<Claimed>, Failure> {
     match claiming {
-        Some(claiming) => claiming.answer.as_mut().await,
+        Some(claiming) => claiming.as_mut().await,
         None => std::future::pending().await,
     }
 }
@@ -329,11 +328,12 @@ impl Worker {
 
     /// The next task, once there is one; with --once, if there is one. A server that is away is waited for, and asked again
     /// under the same id.
-    async fn claim(&self, request: Claim) -> Result<Option<Claimed>, Failure> {
+    async fn claim(&self) -> Result<Option<Claimed>, Failure> {
+        let request = self.claim_request();
         let mut retry = Retry::default();
         loop {
             let asked = Instant::now();
-            match self.project.claim_once(&request).await {
+            match self.claim_once(&request).await {
                 Ok(None) if !self.args.once => {
                     retry = self.back_again(retry);
                     if asked.elapsed() < SLICE / 2 {
@@ -346,11 +346,45 @@ impl Worker {
                 }
                 Err(error) if self.args.once || !is_worth_waiting(&error) => return Err(error.into()),
                 Err(error) => {
+                    self.is_uncertain.set(true);
                     retry.warn(&error.to_string(), "waiting for it");
                     sleep(retry.pause()).await;
                 }
             }
         }
+    }
+
+    /// A lease whose answer was lost comes before a new one: under the id of a request the server repeats only what it granted
+    /// last, and other jobs go on claiming.
+    async fn claim_once(&self, request: &Claim) -> Result<Option<Claimed>, Error> {
+        if self.is_uncertain.get() {
+            if let Some(claimed) = self.unheard_of().await? {
+                return Ok(Some(claimed));
+            }
+            self.is_uncertain.set(false);
+        }
+        self.project.claim_once(request).await
+    }
+
+    /// A task that the server says we claimed, and of which we never heard.
+    async fn unheard_of(&self) -> Result<Option<Claimed>, Error> {
+        for (number, token) in self.keeper.unheard_of().await? {
+            let issue = self.project.get(number).await?.filter(|issue| issue.token == Some(token));
+            // A lease without a task is somebody's checkout under our name, and his to end.
+            if let Some((issue, task)) = issue.and_then(|issue| issue.task.clone().map(|task| (issue, task))) {
+                return Ok(Some(Claimed {
+                    issue: number,
+                    token,
+                    task,
+                    task_type: issue.task_type.unwrap_or_default(),
+                    title: issue.title,
+                    payload: issue.payload,
+                    attempts: issue.attempts.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
+                    waited: 0,
+                }));
+            }
+        }
+        Ok(None)
     }
 
     fn back_again(&self, retry: Retry) -> Retry {

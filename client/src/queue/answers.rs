@@ -1,14 +1,11 @@
 //! What the queue's commands answer. As JSON, the fields have the names that they have on the wire.
 
-use std::fmt;
-use std::str::FromStr;
-
 use redis::Value;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::requests::Priority;
 use crate::decode::{self, Fields, Misread};
-use crate::types::{Invalid, IssueNumber, Timestamp, Token};
+use crate::types::{IssueNumber, Timestamp, Token};
 
 /// A task that was claimed, with the lease of its issue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,7 +22,7 @@ pub struct Claimed {
     /// The issue's title.
     pub title: Option<String>,
     /// What the worker needs to know, the JSON text that was given. In JSON, it is a part of the document.
-    #[serde(serialize_with = "as_json")]
+    #[serde(serialize_with = "decode::text_as_json")]
     pub payload: Option<String>,
     /// How many runs of the task failed before.
     pub attempts: u32,
@@ -91,7 +88,7 @@ pub struct Task {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
     /// What the worker needs to know.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_json")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "decode::text_as_json")]
     pub payload: Option<String>,
 }
 
@@ -114,57 +111,6 @@ impl Task {
             payload: fields.optional("payload", decode::text)?,
         })
     }
-}
-
-/// What a cancellation did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cancelled {
-    /// Waiting tasks went.
-    Removed,
-    /// The holder will be told at its next heartbeat; tasks that waited went, too.
-    Asked,
-    /// There was nothing to cancel.
-    Nothing,
-}
-
-impl Cancelled {
-    /// The word of the protocol.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Removed => "removed",
-            Self::Asked => "asked",
-            Self::Nothing => "none",
-        }
-    }
-}
-
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Cancelled {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        [Self::Removed, Self::Asked, Self::Nothing]
-            .into_iter()
-            .find(|word| word.as_str() == text)
-            .ok_or(Invalid::Word("removed, asked or none"))
-    }
-}
-
-impl Serialize for Cancelled {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// JSON text as a part of the document.
-fn as_json<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
-    text.as_deref().map(decode::json_or_text).serialize(serializer)
 }
 
 #[cfg(test)]
@@ -227,13 +173,5 @@ mod tests {
             serde_json::json!({"task": "1:issue", "issue": 1, "type": "issue", "priority": 25, "attempts": 0,
                 "orphanCount": 3, "deadTime": "2026-01-01T00:00:00.000Z", "held": true})
         );
-    }
-
-    #[test]
-    fn cancellations_are_read_as_they_are_written() {
-        for word in ["removed", "asked", "none"] {
-            assert_eq!(word.parse::<Cancelled>().unwrap().as_str(), word);
-        }
-        assert!("gone".parse::<Cancelled>().is_err());
     }
 }

@@ -14,33 +14,22 @@ use crate::{Life, random};
 /// How urgent a task is: 0 to 1000, higher first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Priority(u16);
+pub struct Priority(poppo_core::Priority);
 
 impl Priority {
-    /// The most urgent: 1000.
-    pub const URGENT: Self = Self(1000);
     /// What a task has where nothing is said: 50.
-    pub const NORMAL: Self = Self(50);
-    /// The levels that have names, most urgent first.
-    pub const LEVELS: &'static [(&'static str, Self)] = &[
-        ("urgent", Self::URGENT),
-        ("dogfooding", Self(100)),
-        ("high", Self(75)),
-        ("normal", Self::NORMAL),
-        ("low", Self(25)),
-        ("deferred", Self(10)),
-    ];
+    pub const NORMAL: Self = Self(poppo_core::Priority::NORMAL);
 
     /// The number, from 0 to 1000.
     #[must_use]
     pub fn get(self) -> u16 {
-        self.0
+        self.0.get()
     }
 
-    /// Its name, where it has one.
+    /// Its name, where it has one: `urgent` 1000, `dogfooding` 100, `high` 75, `normal` 50, `low` 25, `deferred` 10.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        Self::LEVELS.iter().find(|(_, level)| *level == self).map(|(name, _)| *name)
+        poppo_core::Priority::LEVELS.iter().find(|(_, level)| *level == self.0).map(|(name, _)| *name)
     }
 }
 
@@ -54,7 +43,7 @@ impl TryFrom<u16> for Priority {
     type Error = Invalid;
 
     fn try_from(number: u16) -> Result<Self, Invalid> {
-        (number <= Self::URGENT.0).then_some(Self(number)).ok_or(Invalid::Integer(0, u64::from(Self::URGENT.0)))
+        poppo_core::Priority::try_from(number).map(Self)
     }
 }
 
@@ -63,18 +52,17 @@ impl FromStr for Priority {
 
     /// Reads a level's name, in any case, or a number from 0 to 1000.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let level = Self::LEVELS.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
-        let number = || text.parse().ok().and_then(|number: u16| Self::try_from(number).ok());
-        level
-            .map(|(_, priority)| *priority)
-            .or_else(number)
-            .ok_or(Invalid::Word("urgent, dogfooding, high, normal, low, deferred or an integer from 0 to 1000"))
+        poppo_core::Priority::parse(text.as_bytes()).map(Self)
     }
 }
 
+/// Its name where it has one, else its number.
 impl fmt::Display for Priority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => self.get().fmt(f),
+        }
     }
 }
 
@@ -237,7 +225,8 @@ mod tests {
     #[test]
     fn priorities_have_names_and_numbers() {
         assert_eq!("HIGH".parse::<Priority>().unwrap().get(), 75);
-        assert_eq!("1000".parse(), Ok(Priority::URGENT));
+        assert_eq!("1000".parse::<Priority>().unwrap().to_string(), "urgent");
+        assert_eq!("51".parse::<Priority>().unwrap().to_string(), "51");
         assert_eq!(Priority::NORMAL.name(), Some("normal"));
         assert_eq!(Priority::try_from(51).unwrap().name(), None);
         for bad in ["asap", "1001", "-1", ""] {
@@ -256,7 +245,7 @@ mod tests {
         let mut enqueue = Enqueue::new(issue(7));
         enqueue.id = Some("c1".to_owned());
         enqueue.task_type = Some("fix".to_owned());
-        enqueue.priority = Some(Priority::URGENT);
+        enqueue.priority = "urgent".parse().ok();
         enqueue.delay = Some(Duration::from_secs(2));
         enqueue.title = Some("t".to_owned());
         enqueue.payload = Some("{}".to_owned());

@@ -71,6 +71,9 @@ pub(super) struct Done {
     pub(super) exit: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// The code of the refusal by which its lease was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<String>,
     /// In how many ms it can be claimed again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) retry_in: Option<u64>,

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use super::report::{Done, Fate};
 use super::{Phase, Worker};
 use crate::exit::{Failure, LOST, NOT_STARTED};
-use crate::lease::{Lease, Patience};
+use crate::lease::{Lease, Next, Patience};
 use crate::supervise::{self, Ending};
 
 /// What a slot did, in numbers.
@@ -59,8 +60,8 @@ struct Files {
 
 impl Files {
     fn of(task: &Claimed) -> io::Result<Self> {
-        // Made with mode 0700.
-        let folder = tempfile::Builder::new().prefix("poppo-task-").tempdir()?;
+        let private = fs::Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("poppo-task-").permissions(private).tempdir()?;
         let payload = match &task.payload {
             None => None,
             Some(json) => {
@@ -93,7 +94,7 @@ impl Slot {
         let mut next = Some(first);
         while let Some(task) = next {
             let start = Instant::now();
-            let lease = self.worker.keeper.hold(task.issue, task.token, start);
+            let Some(lease) = self.worker.keeper.hold(task.issue, task.token, start) else { break };
             let (mut done, following) = self.perform(&task, lease).await?;
             done.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             tally.count(done.status);
@@ -130,7 +131,7 @@ impl Slot {
             Ending::Cancelled => self.cancelled(task),
             Ending::Exited(status) => self.exited(task, status, files),
         };
-        self.check_in(&lease, verdict).await
+        self.check_in(task, &lease, verdict).await
     }
 
     fn spawn(&self, task: &Claimed, files: &Files) -> io::Result<Child> {
@@ -161,7 +162,7 @@ impl Slot {
         let stopped = async {
             stopping(&mut self.phase).await;
         };
-        match lease.check_in(report, false, Patience::ForAsLongAsItTakes, stopped).await {
+        match lease.check_in(report, Next::No, Patience::ForAsLongAsItTakes, stopped).await {
             Ok(_) => Failure::new(NOT_STARTED, "FAILED", message),
             Err(failure) => Failure::new(NOT_STARTED, "FAILED", format!("{message}; {}", failure.message)),
         }
@@ -208,10 +209,18 @@ impl Slot {
     }
 
     /// Reports, for as long as it takes: only the server can say that the lease is lost.
-    async fn check_in(&mut self, lease: &Lease, verdict: Verdict) -> Result<(Done, Option<Claimed>), Failure> {
+    async fn check_in(
+        &mut self,
+        task: &Claimed,
+        lease: &Lease,
+        verdict: Verdict,
+    ) -> Result<(Done, Option<Claimed>), Failure> {
         let Verdict { report, mut fate, exit } = verdict;
         let (mut reason, mut retry) = (report.reason.clone(), report.retry);
-        let next = !self.worker.args.once && *self.phase.borrow() == Phase::Working;
+        // Where an answer was lost, its lease comes first.
+        let is_uncertain = &self.worker.is_uncertain;
+        let goes_on = !self.worker.args.once && *self.phase.borrow() == Phase::Working && !is_uncertain.get();
+        let next = if goes_on { Next::Claimed { is_uncertain } } else { Next::No };
         let stopped = async {
             stopping(&mut self.phase).await;
         };
@@ -225,21 +234,23 @@ impl Slot {
                 None
             }
         };
-        if fate == Fate::Queued && self.is_dead(lease).await {
+        let status = if fate == Fate::Queued { self.status_of(lease).await } else { None };
+        if status == Some(Status::Error) {
             fate = Fate::Dead;
-            retry = None;
-            reason = reason.map(|reason| format!("{reason}, once too often"));
+            reason = reason.map(|reason| format!("{reason}, and it was the last of {} attempts", task.attempts + 1));
+        } else if status == Some(Status::Cancelled) {
+            fate = Fate::Cancelled;
         }
+        retry = retry.filter(|_| fate == Fate::Queued);
         let retry_in = retry.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        Ok((Done { status: fate, duration: 0, exit, reason, retry_in }, next))
+        Ok((Done { status: fate, duration: 0, exit, reason, code: None, retry_in }, next))
     }
 
-    /// Whether a task that was to be tried again went to the dead set instead: the check-in does not say.
-    async fn is_dead(&self, lease: &Lease) -> bool {
-        let issue = self.worker.project.get(lease.issue).await;
-        issue.is_ok_and(|issue| {
-            issue.is_some_and(|issue| issue.token == Some(lease.token) && issue.status == Status::Error)
-        })
+    /// What an issue is whose task was to be tried again: the check-in does not say whether the task was given up instead,
+    /// because it failed too often or somebody had called it off. None where somebody else has it since, or nobody knows.
+    async fn status_of(&self, lease: &Lease) -> Option<Status> {
+        let issue = self.worker.project.get(lease.issue).await.ok().flatten();
+        issue.filter(|issue| issue.token == Some(lease.token)).map(|issue| issue.status)
     }
 }
 
@@ -257,14 +268,19 @@ async fn stopping(phase: &mut watch::Receiver<Phase>) -> Signal {
 }
 
 fn lost(failure: Failure, exit: Option<i32>) -> Done {
-    Done { status: Fate::Lost, duration: 0, exit, reason: Some(failure.message), retry_in: None }
+    Done {
+        status: Fate::Lost,
+        duration: 0,
+        exit,
+        reason: Some(failure.message),
+        code: Some(failure.code),
+        retry_in: None,
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
