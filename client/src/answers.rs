@@ -62,6 +62,24 @@ pub struct Issue {
     /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphan_since: Option<Timestamp>,
+    /// The id of the task that is worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// How many runs of that task failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
+    /// How often it was queued again since its worker was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphan_count: Option<u64>,
+    /// What its worker was given, the JSON text as it was written. In JSON, it is a part of the document.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "decode::text_as_json")]
+    pub payload: Option<String>,
+    /// When the holder was asked to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel_time: Option<Timestamp>,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel_reason: Option<String>,
     /// When its last lease ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Timestamp>,
@@ -80,6 +98,12 @@ pub struct Issue {
     /// When it was last completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_time: Option<Timestamp>,
+    /// How many of its tasks wait, delayed ones among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u64>,
+    /// How many of its tasks are dead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_tasks: Option<u64>,
 }
 
 impl Issue {
@@ -103,12 +127,20 @@ impl Issue {
             progress_time: fields.optional("progressTime", decode::time)?,
             orphan: fields.optional("orphan", decode::word)?,
             orphan_since: fields.optional("orphanSince", decode::time)?,
+            task: fields.optional("task", decode::text)?,
+            attempts: fields.optional("attempts", decode::number)?,
+            orphan_count: fields.optional("orphanCount", decode::number)?,
+            payload: fields.optional("payload", decode::text)?,
+            cancel_time: fields.optional("cancelTime", decode::time)?,
+            cancel_reason: fields.optional("cancelReason", decode::text)?,
             end_time: fields.optional("endTime", decode::time)?,
             ended_by: fields.optional("endedBy", decode::word)?,
             reason: fields.optional("reason", decode::text)?,
-            result: fields.optional("result", json)?,
+            result: fields.optional("result", decode::json)?,
             metadata: fields.optional("metadata", texts)?.unwrap_or_default(),
             completed_time: fields.optional("completedTime", decode::time)?,
+            tasks: fields.optional("tasks", decode::number)?,
+            dead_tasks: fields.optional("deadTasks", decode::number)?,
         })
     }
 }
@@ -215,11 +247,11 @@ impl Process {
 pub struct Beat {
     /// For how many ms the process may now be silent.
     pub ttl: u64,
-    /// Whether the project wants its workers to take nothing new: always 0 until the queue comes.
+    /// 1 while the project is drained: no task can be claimed.
     pub drain: u64,
     /// What the process holds now, by issue number. What is missing here was lost.
     pub issues: Vec<(IssueNumber, Token)>,
-    /// Which of them are to be called off: always empty until the queue comes.
+    /// Which of them somebody asked the process to stop: to be checked in as cancelled.
     pub cancel: Vec<IssueNumber>,
 }
 
@@ -252,7 +284,7 @@ impl Beat {
 }
 
 /// An entry of the project's log. One of kind [`Trimmed`](EventKind::Trimmed) has nothing but its id; all others have
-/// issue, process, token and time.
+/// issue and time, and those of a lease its process and token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// Its number; later events have higher ones. Of a trimmed log, the newest that is gone.
@@ -277,6 +309,9 @@ pub struct Event {
     /// The kind of task.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub task_type: Option<String>,
+    /// The id of the task, where one is concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// Why, in words; of a repair or takeover for which nobody gave any, why the holder was an orphan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -298,6 +333,7 @@ impl Event {
             status: None,
             from: None,
             task_type: None,
+            task: None,
             reason: None,
             at: None,
         }
@@ -313,11 +349,12 @@ impl Event {
             id,
             event,
             issue: Some(fields.required("issue", decode::issue)?),
-            process: Some(fields.required("process", decode::text)?),
-            token: Some(fields.required("token", decode::token)?),
+            process: fields.optional("process", decode::text)?,
+            token: fields.optional("token", decode::token)?,
             status: fields.optional("status", decode::word)?,
             from: fields.optional("from", decode::word)?,
             task_type: fields.optional("type", decode::text)?,
+            task: fields.optional("task", decode::text)?,
             reason: fields.optional("reason", decode::text)?,
             at: Some(fields.required("at", decode::time)?),
         })
@@ -377,6 +414,8 @@ pub struct IssueCounts {
     pub error: u64,
     /// Called off.
     pub cancelled: u64,
+    /// Waiting to be claimed again.
+    pub queued: u64,
 }
 
 /// How many check-ins there were, by outcome.
@@ -404,8 +443,49 @@ pub struct RepairCounts {
     pub replaced: u64,
 }
 
+/// The tasks there are now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct QueueCounts {
+    /// Those that wait, for a worker or for their held issue.
+    pub waiting: u64,
+    /// Those that are not due yet.
+    pub delayed: u64,
+    /// Those that are worked on.
+    pub running: u64,
+    /// Those that failed for good.
+    pub dead: u64,
+    /// 1 while the project is drained.
+    pub drain: u64,
+    /// For how many ms the oldest of those that wait does so.
+    pub oldest: u64,
+    /// How many wait, by priority.
+    #[serde(serialize_with = "highest_first")]
+    pub depth: BTreeMap<u16, u64>,
+}
+
+/// What became of tasks in total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TaskCounts {
+    /// Queued.
+    pub enqueued: u64,
+    /// Claimed.
+    pub claimed: u64,
+    /// Finished.
+    pub finished: u64,
+    /// Queued again after a failure.
+    pub retried: u64,
+    /// Queued again after their worker was lost.
+    pub requeued: u64,
+    /// Called off.
+    pub cancelled: u64,
+    /// Given up.
+    pub dead: u64,
+    /// Brought back from the dead.
+    pub revived: u64,
+}
+
 /// How long something took, in ms. Percentiles are read from buckets 12.5 % wide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Durations {
     /// How many were measured.
     pub count: u64,
@@ -431,6 +511,8 @@ pub struct Stats {
     pub processes: u64,
     /// Orphaned leases now.
     pub orphans: u64,
+    /// Tasks now.
+    pub queue: QueueCounts,
     /// Tokens given in total.
     pub checkouts: u64,
     /// Check-ins in total.
@@ -443,6 +525,10 @@ pub struct Stats {
     pub takeovers: u64,
     /// Leases evicted in total.
     pub evictions: u64,
+    /// Tasks in total.
+    pub tasks: TaskCounts,
+    /// From when a task was queued, came back or fell due to its claim.
+    pub wait: Durations,
     /// From checkout to the lease's end.
     pub hold: Durations,
     /// From becoming an orphan to its repair.
@@ -458,12 +544,15 @@ impl Stats {
             issues: fields.required("issues", IssueCounts::read)?,
             processes: fields.required("processes", decode::number)?,
             orphans: fields.required("orphans", decode::number)?,
+            queue: fields.optional("queue", QueueCounts::read)?.unwrap_or_default(),
             checkouts: fields.required("checkouts", decode::number)?,
             checkins: fields.required("checkins", OutcomeCounts::read)?,
             heartbeats: fields.required("heartbeats", decode::number)?,
             repairs: fields.required("repairs", RepairCounts::read)?,
             takeovers: fields.required("takeovers", decode::number)?,
             evictions: fields.required("evictions", decode::number)?,
+            tasks: fields.optional("tasks", TaskCounts::read)?.unwrap_or_default(),
+            wait: fields.optional("wait", Durations::read)?.unwrap_or_default(),
             hold: fields.required("hold", Durations::read)?,
             detection: fields.required("detection", Durations::read)?,
         })
@@ -479,6 +568,7 @@ impl IssueCounts {
             awaiting_response: fields.required("awaiting-response", decode::number)?,
             error: fields.required("error", decode::number)?,
             cancelled: fields.required("cancelled", decode::number)?,
+            queued: fields.optional("queued", decode::number)?.unwrap_or_default(),
         })
     }
 }
@@ -506,6 +596,51 @@ impl RepairCounts {
     }
 }
 
+impl QueueCounts {
+    fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            waiting: fields.required("waiting", decode::number)?,
+            delayed: fields.required("delayed", decode::number)?,
+            running: fields.required("running", decode::number)?,
+            dead: fields.required("dead", decode::number)?,
+            drain: fields.required("drain", decode::number)?,
+            oldest: fields.required("oldest", decode::number)?,
+            depth: fields.required("depth", depth)?,
+        })
+    }
+}
+
+impl TaskCounts {
+    fn read(value: Value) -> Result<Self, Misread> {
+        let mut fields = Fields::new(value)?;
+        Ok(Self {
+            enqueued: fields.required("enqueued", decode::number)?,
+            claimed: fields.required("claimed", decode::number)?,
+            finished: fields.required("finished", decode::number)?,
+            retried: fields.required("retried", decode::number)?,
+            requeued: fields.required("requeued", decode::number)?,
+            cancelled: fields.required("cancelled", decode::number)?,
+            dead: fields.required("dead", decode::number)?,
+            revived: fields.required("revived", decode::number)?,
+        })
+    }
+}
+
+/// How many tasks wait, by priority.
+fn depth(value: Value) -> Result<BTreeMap<u16, u64>, Misread> {
+    let read = |(priority, count): (String, Value)| {
+        let priority = priority.parse().map_err(|_| format!("{priority} is no priority"))?;
+        Ok((priority, decode::number(count)?))
+    };
+    Fields::new(value)?.into_pairs().into_iter().map(read).collect()
+}
+
+/// As the server has it.
+fn highest_first<S: serde::Serializer>(depth: &BTreeMap<u16, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(depth.iter().rev())
+}
+
 impl Durations {
     fn read(value: Value) -> Result<Self, Misread> {
         let mut fields = Fields::new(value)?;
@@ -516,12 +651,6 @@ impl Durations {
             p99: fields.required("p99", decode::number)?,
         })
     }
-}
-
-/// JSON text as JSON; as a JSON string where it is none after all, so that nothing is hidden.
-fn json(value: Value) -> Result<serde_json::Value, Misread> {
-    let text = decode::text(value)?;
-    Ok(serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
 }
 
 fn texts(value: Value) -> Result<BTreeMap<String, String>, Misread> {

@@ -198,7 +198,12 @@ impl Client {
 
 /// Whether the connection is of no more use.
 fn is_broken(error: &Error) -> bool {
-    matches!(error, Error::Connection { .. } | Error::Timeout { .. })
+    match error {
+        Error::Connection { .. } | Error::Timeout { .. } => true,
+        // The server is not the primary any more; whoever is may be found under the same name.
+        Error::Server { code, .. } => code == "READONLY",
+        _ => false,
+    }
 }
 
 #[cfg(test)]

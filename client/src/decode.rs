@@ -2,6 +2,7 @@
 //! nothing else needs to know which was spoken.
 
 use redis::Value;
+use serde::Serialize as _;
 
 use crate::types::{IssueNumber, Timestamp, Token};
 
@@ -112,6 +113,31 @@ pub(crate) fn list<T>(value: Value, read: impl FnMut(Value) -> Result<T, Misread
         Value::Array(items) | Value::Set(items) => items.into_iter().map(read).collect(),
         other => Err(expected("a list", &other)),
     }
+}
+
+/// 1 is yes.
+pub(crate) fn yes(value: Value) -> Result<bool, Misread> {
+    Ok(number(value)? > 0)
+}
+
+/// Null is nothing, anything else is read.
+pub(crate) fn nullable<T>(value: Value, read: impl FnOnce(Value) -> Result<T, Misread>) -> Result<Option<T>, Misread> {
+    if value == Value::Nil { Ok(None) } else { read(value).map(Some) }
+}
+
+/// JSON text as JSON.
+pub(crate) fn json(value: Value) -> Result<serde_json::Value, Misread> {
+    Ok(json_or_text(&text(value)?))
+}
+
+/// JSON text as JSON; as a JSON string where it is none after all, so that nothing is hidden.
+pub(crate) fn json_or_text(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))
+}
+
+/// JSON text as a part of the document.
+pub(crate) fn text_as_json<S: serde::Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().map(json_or_text).serialize(serializer)
 }
 
 /// Exactly two things.

@@ -59,6 +59,10 @@ impl Refusal {
     }
 }
 
+/// What a server says that is expected to answer otherwise soon.
+const PASSING: [&str; 8] =
+    ["LOADING", "UNBLOCKED", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"];
+
 /// Why a call did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -87,7 +91,8 @@ pub enum Error {
         message: String,
     },
     /// The server could not be reached, or the connection broke before an answer came. What was asked may or may not
-    /// have been done; CHECKOUT, CHECKIN, HEARTBEAT and REPAIR can be repeated without harm.
+    /// have been done; CHECKOUT, CHECKIN, HEARTBEAT, REPAIR, ENQUEUE, and CLAIM under the same id can be repeated without
+    /// harm.
     #[error("cannot reach {url}: {message}")]
     Connection {
         /// Which server, without its password.
@@ -134,6 +139,16 @@ impl Error {
             Self::Connection { .. } | Self::Timeout { .. } => "UNREACHABLE",
             Self::Url { .. } => "URL",
             Self::Answer { .. } => "ANSWER",
+        }
+    }
+
+    /// Whether the same question may be answered later: the server is away, starts, changes its role, or broke off a wait.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::Timeout { .. } => true,
+            Self::Server { code, .. } => PASSING.contains(&code.as_str()),
+            _ => false,
         }
     }
 
@@ -197,6 +212,18 @@ mod tests {
         assert!(matches!(unknown, Error::NoModule { .. }));
         assert!(unknown.to_string().contains("poppo up"));
         assert!(matches!(Error::from_server("ERR", "issue must be …", "redis://h"), Error::BadArgument(_)));
+    }
+
+    #[test]
+    fn what_a_restart_or_a_failover_brings_passes_and_a_refusal_does_not() {
+        let server = |code: &str| Error::Server { code: code.to_owned(), message: String::new() };
+        for code in ["LOADING", "UNBLOCKED", "READONLY"] {
+            assert!(server(code).may_pass(), "{code}");
+        }
+        assert!(Error::Connection { url: String::new(), message: String::new() }.may_pass());
+        assert!(!server("NOPERM").may_pass());
+        assert!(!server("WRONGTYPE").may_pass());
+        assert!(!Error::NoModule { url: String::new() }.may_pass());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) const LOST: u8 = 76;
 pub(crate) const NOT_STARTED: u8 = 127;
 
 /// Why a command did not do what it was asked to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     /// The exit code.
     pub(crate) exit: u8,
@@ -81,8 +81,10 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
     if json && error.use_stderr() {
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        return Failure::new(USAGE, "USAGE", message).report(true);
+        // What is missing is listed on lines of its own; behind a blank one come the usage and where to find help.
+        let words: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        let message = words.join(" ");
+        return Failure::new(USAGE, "USAGE", message.trim_start_matches("error: ")).report(true);
     }
     // Where help cannot be printed, nobody is reading.
     drop(error.print());

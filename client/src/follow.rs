@@ -16,8 +16,6 @@ const ROUND: Duration = Duration::from_secs(20);
 const EVENTS_PER_CALL: u32 = 1000;
 /// How many unlabelled issues are asked for: the most the server allows.
 const LABELS_PER_CALL: u32 = 10_000;
-/// What a server says that is expected to answer otherwise soon.
-const PASSING: [&str; 6] = ["LOADING", "UNBLOCKED", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"];
 
 /// A reader of a project's log that remembers where it is.
 pub(crate) struct Follower {
@@ -112,7 +110,7 @@ impl Follower {
 
     /// A pause, where the failure may pass.
     async fn wait_after(&mut self, error: Error) -> Result<(), Failure> {
-        if !may_pass(&error) {
+        if !error.may_pass() {
             return Err(error.into());
         }
         self.retry.warn(&error.to_string(), "trying again until it answers");
@@ -131,15 +129,6 @@ fn is_same(there: Option<&Event>, seen: Option<&Event>) -> bool {
         }
         // What is trimmed cannot be compared any more.
         _ => true,
-    }
-}
-
-/// Whether the same question may be answered later.
-fn may_pass(error: &Error) -> bool {
-    match error {
-        Error::Connection { .. } | Error::Timeout { .. } => true,
-        Error::Server { code, .. } => PASSING.contains(&code.as_str()),
-        _ => false,
     }
 }
 
@@ -162,15 +151,5 @@ mod tests {
         assert!(!is_same(Some(&event(5, "a")), Some(&event(5, "b"))));
         assert!(!is_same(None, Some(&event(5, "a"))));
         assert!(!is_same(None, None));
-    }
-
-    #[test]
-    fn what_a_restart_brings_passes_and_a_refusal_does_not() {
-        let server = |code: &str| Error::Server { code: code.to_owned(), message: String::new() };
-        assert!(may_pass(&server("LOADING")));
-        assert!(may_pass(&Error::Connection { url: String::new(), message: String::new() }));
-        assert!(!may_pass(&server("NOPERM")));
-        assert!(!may_pass(&server("WRONGTYPE")));
-        assert!(!may_pass(&Error::NoModule { url: String::new() }));
     }
 }

@@ -43,6 +43,15 @@ pub(crate) fn ago(then: &Timestamp, now: SystemTime) -> String {
     }
 }
 
+/// In how much time that will be, by the server's clock; the time itself where it is not understood.
+pub(crate) fn until(then: &Timestamp, now: SystemTime) -> String {
+    match then.to_system_time().map(|then| then.duration_since(now)) {
+        Some(Ok(left)) if left >= Duration::from_secs(1) => format!("in {}", duration(whole_seconds(left))),
+        Some(_) => "now".to_owned(),
+        None => then.to_string(),
+    }
+}
+
 fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs())
 }
@@ -81,6 +90,9 @@ mod tests {
         assert_eq!(issue(start), "just now");
         // A clock that runs behind the server's makes nothing happen in the future.
         assert_eq!(issue(start - Duration::from_secs(5)), "just now");
+        let due = |now| until(&Timestamp::from(then.to_owned()), now);
+        assert_eq!(due(start - Duration::from_millis(192_900)), "in 3m 12s");
+        assert_eq!((due(start), due(start + Duration::from_secs(5))), ("now".to_owned(), "now".to_owned()));
         Ok(())
     }
 

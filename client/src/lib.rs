@@ -22,32 +22,42 @@
 //! # }
 //! ```
 //!
-//! What lives here: the typed commands ([`Project`]), their answers ([`Issue`], [`Orphan`], [`Process`], [`Beat`],
-//! [`Stats`], [`Event`], [`Unlabelled`]), their refusals ([`Refusal`]), and who a process is ([`Life`]). What does not: the rules, which the
+//! Work that waits is in the project's queue: [`Project::enqueue`] puts a task there, [`Project::claim`] takes one, and its
+//! issue with it.
+//!
+//! What lives here: the typed commands ([`Project`]), their answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`],
+//! [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]), their refusals ([`Refusal`]), and who a process is ([`Life`]). What does not: the rules, which the
 //! server keeps, and anything that prints, which is the command `poppo`.
 
 #![forbid(unsafe_code)]
 
 mod answers;
+mod backoff;
 mod client;
 mod decode;
 mod error;
 mod life;
 mod project;
+mod queue;
+mod random;
 mod requests;
 mod types;
 mod url;
 
 pub use answers::{
-    Beat, Durations, Event, Issue, IssueCounts, Orphan, OutcomeCounts, Page, Process, RepairCounts, Stats, Unlabelled,
+    Beat, Durations, Event, Issue, IssueCounts, Orphan, OutcomeCounts, Page, Process, QueueCounts, RepairCounts, Stats,
+    TaskCounts, Unlabelled,
 };
+pub use backoff::Backoff;
 pub use client::{Client, DEFAULT_PORT};
 pub use error::{Error, Refusal};
 pub use life::Life;
 pub use project::Project;
+pub use queue::answers::{Claimed, Task};
+pub use queue::requests::{Claim, Enqueue, Priority, TaskState};
 pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
 pub use types::{
-    Block, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status, Timestamp,
-    Token, Verdict,
+    Block, Cancelled, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status,
+    Timestamp, Token, Verdict,
 };
 pub use url::{redacted, unix_url};

@@ -7,10 +7,12 @@ mod discover;
 mod exit;
 mod follow;
 mod human;
+mod lease;
 mod output;
 mod process;
 mod retry;
 mod server;
+mod supervise;
 
 use std::process::ExitCode;
 

@@ -159,6 +159,7 @@ pub(crate) fn status_tone(status: Status) -> Tone {
         Status::AwaitingResponse => Tone::Warning,
         Status::Error => Tone::Bad,
         Status::Cancelled => Tone::Quiet,
+        Status::Queued => Tone::Plain,
     }
 }
 
@@ -218,12 +219,19 @@ impl Table {
 pub(crate) struct Lines {
     headings: &'static [&'static str],
     widths: Vec<usize>,
+    least: Vec<usize>,
     out: Output,
 }
 
 impl Lines {
     pub(crate) fn new(headings: &'static [&'static str], out: Output) -> Self {
-        Self { headings, widths: Vec::new(), out }
+        Self { headings, widths: Vec::new(), least: Vec::new(), out }
+    }
+
+    /// With columns that are at least so wide, for rows that come one by one.
+    pub(crate) fn at_least(mut self, widths: &[usize]) -> Self {
+        self.least = widths.to_vec();
+        self
     }
 
     /// Prints some rows, the headings before the first of them.
@@ -240,7 +248,8 @@ impl Lines {
         }
         let is_first = self.widths.is_empty();
         if is_first {
-            self.widths = self.headings.iter().map(|heading| heading.len()).collect();
+            let least = self.least.iter().copied().chain(std::iter::repeat(0));
+            self.widths = self.headings.iter().zip(least).map(|(heading, least)| heading.len().max(least)).collect();
         }
         for row in rows {
             for (width, field) in self.widths.iter_mut().zip(row) {
@@ -315,6 +324,13 @@ mod tests {
         assert_eq!(lines.render(&[row(8, Status::Error, "c")]), ["     8  error      c"]);
         lines.out.colour = true;
         assert_eq!(lines.render(&[row(8, Status::Error, "")]), ["     8  \x1b[31merror\x1b[0m"]);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_are_told_to_be() {
+        let out = Output { json: false, terminal: false, colour: false };
+        let mut lines = Lines::new(&["ISSUE", "STATUS"], out).at_least(&[8]);
+        assert_eq!(lines.render(&[vec![Field::number(7), "x".into()]]), ["ISSUE     STATUS", "       7  x"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The module's commands, one method each, in the order of `docs/commands.md`.
+//! The module's commands, one method each, in the order of `docs/commands.md`. Those of the queue are in `queue`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::types::{Block, Cursor, IssueNumber, Status, Token};
 use crate::{Client, Error, decode};
 
 /// How many rows are asked for at a time where the caller did not say.
-const ROWS_PER_CALL: u32 = 1000;
+pub(crate) const ROWS_PER_CALL: u32 = 1000;
 
 /// A project on a server: usually one repository. Cheap to clone.
 ///
@@ -112,7 +112,7 @@ impl Project {
     pub async fn get(&self, issue: IssueNumber) -> Result<Option<Issue>, Error> {
         let mut cmd = redis::cmd("POPPO.GET");
         cmd.arg(&self.key).arg(issue.get());
-        self.client.ask("POPPO.GET", &cmd, |value| optional(value, Issue::read)).await
+        self.client.ask("POPPO.GET", &cmd, |value| decode::nullable(value, Issue::read)).await
     }
 
     /// One page of the project's issues, by number: from the start or where `cursor` says, at most `count` rows
@@ -187,7 +187,7 @@ impl Project {
     pub async fn stats(&self) -> Result<Option<Stats>, Error> {
         let mut cmd = redis::cmd("POPPO.STATS");
         cmd.arg(&self.key);
-        self.client.ask("POPPO.STATS", &cmd, |value| optional(value, Stats::read)).await
+        self.client.ask("POPPO.STATS", &cmd, |value| decode::nullable(value, Stats::read)).await
     }
 
     /// Removes every trace of an issue that nobody has; false where it was unknown.
@@ -349,14 +349,6 @@ fn rows<T>(
     read: impl FnMut(redis::Value) -> Result<T, decode::Misread>,
 ) -> Result<Vec<T>, decode::Misread> {
     if value == redis::Value::Nil { Ok(Vec::new()) } else { decode::list(value, read) }
-}
-
-/// Null is nothing, anything else is read.
-fn optional<T>(
-    value: redis::Value,
-    read: impl FnOnce(redis::Value) -> Result<T, decode::Misread>,
-) -> Result<Option<T>, decode::Misread> {
-    if value == redis::Value::Nil { Ok(None) } else { read(value).map(Some) }
 }
 
 #[cfg(test)]

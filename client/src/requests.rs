@@ -98,6 +98,9 @@ pub struct Checkin {
     pub result: Option<String>,
     /// Why, in words.
     pub reason: Option<String>,
+    /// With [`Outcome::Error`]: queue the task again after so much time, 0 to 365 days, instead of giving it up. One that
+    /// failed too often is given up all the same.
+    pub retry: Option<Duration>,
     /// Anything else worth keeping, by name.
     pub metadata: Vec<(String, String)>,
 }
@@ -114,11 +117,21 @@ impl Checkin {
             incarnation: None,
             result: None,
             reason: None,
+            retry: None,
             metadata: Vec::new(),
         }
     }
 
     pub(crate) fn command(&self, project: &str) -> Cmd {
+        self.any_command(project, false)
+    }
+
+    /// The same, claiming the next task in the same step.
+    pub(crate) fn command_with_next(&self, project: &str) -> Cmd {
+        self.any_command(project, true)
+    }
+
+    fn any_command(&self, project: &str, next: bool) -> Cmd {
         let mut cmd = redis::cmd("POPPO.CHECKIN");
         cmd.arg(project).arg(self.issue.get()).arg(&self.process);
         cmd.arg("STATUS").arg(self.outcome.as_str());
@@ -126,6 +139,8 @@ impl Checkin {
         option(&mut cmd, "INCARNATION", self.incarnation.as_deref());
         option(&mut cmd, "RESULT", self.result.as_deref());
         option(&mut cmd, "REASON", self.reason.as_deref());
+        option(&mut cmd, "RETRY", self.retry.map(millis));
+        flag(&mut cmd, "NEXT", next);
         if !self.metadata.is_empty() {
             cmd.arg("META");
             for (name, value) in &self.metadata {
@@ -210,6 +225,8 @@ pub struct Repair {
     pub token: Token,
     /// What the issue becomes: `error` (the default) or `awaiting-response`.
     pub outcome: Option<Outcome>,
+    /// Queue its task again instead; one that was queued again too often is given up all the same.
+    pub requeue: bool,
     /// Why, in words.
     pub reason: Option<String>,
 }
@@ -218,13 +235,14 @@ impl Repair {
     /// Of this issue, whose lease has this token, with nothing else said.
     #[must_use]
     pub fn new(issue: IssueNumber, token: Token) -> Self {
-        Self { issue, token, outcome: None, reason: None }
+        Self { issue, token, outcome: None, requeue: false, reason: None }
     }
 
     pub(crate) fn command(&self, project: &str) -> Cmd {
         let mut cmd = redis::cmd("POPPO.REPAIR");
         cmd.arg(project).arg(self.issue.get()).arg("TOKEN").arg(self.token.get());
         option(&mut cmd, "STATUS", self.outcome.map(Outcome::as_str));
+        flag(&mut cmd, "REQUEUE", self.requeue);
         option(&mut cmd, "REASON", self.reason.as_deref());
         cmd
     }
@@ -237,6 +255,8 @@ pub struct Evict {
     pub issue: IssueNumber,
     /// End only the lease with this token.
     pub token: Option<Token>,
+    /// Queue its task again instead of giving it up.
+    pub requeue: bool,
     /// Why, in words.
     pub reason: Option<String>,
 }
@@ -245,13 +265,14 @@ impl Evict {
     /// Of whoever has this issue, with nothing else said.
     #[must_use]
     pub fn new(issue: IssueNumber) -> Self {
-        Self { issue, token: None, reason: None }
+        Self { issue, token: None, requeue: false, reason: None }
     }
 
     pub(crate) fn command(&self, project: &str) -> Cmd {
         let mut cmd = redis::cmd("POPPO.EVICT");
         cmd.arg(project).arg(self.issue.get());
         option(&mut cmd, "TOKEN", self.token.map(Token::get));
+        flag(&mut cmd, "REQUEUE", self.requeue);
         option(&mut cmd, "REASON", self.reason.as_deref());
         cmd
     }
@@ -264,23 +285,23 @@ pub(crate) fn option<V: redis::ToRedisArgs>(cmd: &mut Cmd, name: &str, value: Op
     }
 }
 
-fn flag(cmd: &mut Cmd, name: &str, on: bool) {
+pub(crate) fn flag(cmd: &mut Cmd, name: &str, on: bool) {
     if on {
         cmd.arg(name);
     }
 }
 
 /// Whole milliseconds; what is too long for the protocol stays too long, and the server says so.
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn words(cmd: &Cmd) -> Vec<String> {
+    pub(crate) fn words(cmd: &Cmd) -> Vec<String> {
         cmd.args_iter()
             .map(|arg| match arg {
                 redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -317,6 +338,26 @@ mod tests {
         liveness.incarnation = Some("b:5:1".to_owned());
         let expected = "POPPO.LIVENESS p w ALIVE HOST h PID 5 INCARNATION b:5:1";
         assert_eq!(words(&liveness.command("p")).join(" "), expected);
+    }
+
+    #[test]
+    fn a_retry_and_the_next_claim_come_before_the_metadata() {
+        let mut checkin = Checkin::new(IssueNumber::try_from(7).unwrap(), "w", Outcome::Error);
+        checkin.retry = Some(Duration::from_millis(1500));
+        checkin.metadata = vec![("a".to_owned(), "b".to_owned())];
+        let expected = "POPPO.CHECKIN p 7 w STATUS error RETRY 1500 NEXT META a b";
+        assert_eq!(words(&checkin.command_with_next("p")).join(" "), expected);
+    }
+
+    #[test]
+    fn a_task_is_queued_again_where_that_was_said() {
+        let (issue, token) = (IssueNumber::try_from(7).unwrap(), Token::try_from(9).unwrap());
+        let mut repair = Repair::new(issue, token);
+        repair.requeue = true;
+        assert_eq!(words(&repair.command("p")).join(" "), "POPPO.REPAIR p 7 TOKEN 9 REQUEUE");
+        let mut evict = Evict::new(issue);
+        evict.requeue = true;
+        assert_eq!(words(&evict.command("p")).join(" "), "POPPO.EVICT p 7 REQUEUE");
     }
 
     #[test]

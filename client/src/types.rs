@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-pub use poppo_core::{EndedBy, Invalid, IssueNumber, OrphanReason, Outcome, Status, Token};
+pub use poppo_core::{Cancelled, EndedBy, Invalid, IssueNumber, OrphanReason, Outcome, Status, Token};
 use serde::Serialize;
 
 impl From<Invalid> for crate::Error {
@@ -72,6 +72,16 @@ pub enum EventKind {
     Evict,
     /// Every trace of the issue was removed.
     Forget,
+    /// Somebody has it, by its task.
+    Claim,
+    /// A task was queued.
+    Enqueue,
+    /// A task failed for good.
+    Dead,
+    /// Tasks that waited were removed, or the holder was asked to stop.
+    Cancel,
+    /// A dead task waits again.
+    Revive,
     /// No event itself: those up to this one are no longer kept, so that a reader who asked for them missed something
     /// and should look at the whole project.
     Trimmed,
@@ -79,8 +89,20 @@ pub enum EventKind {
 
 impl EventKind {
     /// All of them.
-    pub const ALL: &'static [Self] =
-        &[Self::Checkout, Self::Takeover, Self::Checkin, Self::Repair, Self::Evict, Self::Forget, Self::Trimmed];
+    pub const ALL: &'static [Self] = &[
+        Self::Checkout,
+        Self::Takeover,
+        Self::Checkin,
+        Self::Repair,
+        Self::Evict,
+        Self::Forget,
+        Self::Claim,
+        Self::Enqueue,
+        Self::Dead,
+        Self::Cancel,
+        Self::Revive,
+        Self::Trimmed,
+    ];
 
     /// The word of the protocol.
     #[must_use]
@@ -92,6 +114,11 @@ impl EventKind {
             Self::Repair => "repair",
             Self::Evict => "evict",
             Self::Forget => "forget",
+            Self::Claim => "claim",
+            Self::Enqueue => "enqueue",
+            Self::Dead => "dead",
+            Self::Cancel => "cancel",
+            Self::Revive => "revive",
             Self::Trimmed => "trimmed",
         }
     }
@@ -108,7 +135,9 @@ impl FromStr for EventKind {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let kind = Self::ALL.iter().copied().find(|kind| kind.as_str() == text);
-        kind.ok_or(Invalid::Word("checkout, takeover, checkin, repair, evict, forget or trimmed"))
+        kind.ok_or(Invalid::Word(
+            "checkout, takeover, checkin, repair, evict, forget, claim, enqueue, dead, cancel, revive or trimmed",
+        ))
     }
 }
 

@@ -88,7 +88,9 @@ impl Project {
         let current = self.current_life(request.process);
         let same = current.filter(|(_, life)| life.incarnation.as_deref() == request.incarnation.map(Name::as_str));
         let life = same.map(|(id, _)| id);
-        let issue = self.issues.get(&request.issue);
+        // One above all others, as new issues are, need not be searched for.
+        let known = self.issues.last_key_value().is_some_and(|(newest, _)| request.issue <= *newest);
+        let issue = if known { self.issues.get(&request.issue) } else { None };
         let loser = match issue.and_then(|issue| Some((issue, issue.holder()?))) {
             Some((issue, holder)) if Some(holder) == life => {
                 let token = issue.token;

@@ -3,8 +3,8 @@
 //! Each grows a node at a time, so that no single command pays for moving all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
+use crate::ascending::Ascending;
 use crate::life::{Due, Life, LifeId};
 use crate::names::NameId;
 use crate::settings::Settings;
@@ -21,13 +21,13 @@ pub(crate) struct Index {
     due: Deadlines,
     due_by_host: BTreeMap<NameId, Deadlines>,
     /// Lives that hold nothing, by their last sign of life.
-    idle: BTreeSet<(Instant, LifeId)>,
+    idle: Ascending<(Instant, LifeId), ()>,
     /// Issues whose holder was asked to stop.
     asked: BTreeSet<(LifeId, IssueNumber)>,
     /// Issues that nobody holds, by the number of their last lease's end.
-    finished: BTreeMap<u64, IssueNumber>,
+    finished: Ascending<u64, IssueNumber>,
     /// Issues whose labels are behind, by the version of their status.
-    unlabelled: BTreeSet<(u64, IssueNumber)>,
+    unlabelled: Ascending<(u64, IssueNumber), ()>,
     by_status: [u64; Status::ALL.len()],
     /// The free texts of all records, in bytes.
     texts: usize,
@@ -59,8 +59,8 @@ impl Place {
 /// Lives by when they are orphans. Two orders, because one does not depend on the clock.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Deadlines {
-    certain: BTreeSet<(Instant, LifeId)>,
-    silence: BTreeSet<(Instant, LifeId)>,
+    certain: Ascending<(Instant, LifeId), ()>,
+    silence: Ascending<(Instant, LifeId), ()>,
     /// How often a life came to be certain.
     news: u64,
 }
@@ -70,21 +70,21 @@ impl Deadlines {
         match due {
             Due::Certain(orphaned) => {
                 self.news += 1;
-                self.certain.insert((orphaned.since, id))
+                self.certain.insert((orphaned.since, id), ());
             }
-            Due::Silence(since) => self.silence.insert((since, id)),
-        };
+            Due::Silence(since) => self.silence.insert((since, id), ()),
+        }
     }
 
     fn remove(&mut self, id: LifeId, due: Due) {
         match due {
             Due::Certain(orphaned) => self.certain.remove(&(orphaned.since, id)),
             Due::Silence(since) => self.silence.remove(&(since, id)),
-        };
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.certain.is_empty() && self.silence.is_empty()
+        self.certain.len() == 0 && self.silence.len() == 0
     }
 
     pub(crate) fn certain_news(&self) -> u64 {
@@ -94,29 +94,32 @@ impl Deadlines {
     /// The first deadline that has not passed.
     pub(crate) fn after(&self, now: Instant) -> Option<Instant> {
         // Where nobody is silent for too long it is the first of all, which need not be searched for.
-        match self.silence.first() {
-            Some((since, _)) if *since <= now => {}
-            first => return first.map(|(since, _)| *since),
-        }
-        let behind = (Bound::Excluded((now, LifeId(u64::MAX))), Bound::Unbounded);
-        self.silence.range(behind).next().map(|(since, _)| *since)
+        let next = match self.silence.first() {
+            Some(((since, _), ())) if since <= now => self.silence.first_above(&(now, LifeId(u64::MAX))),
+            first => first,
+        };
+        next.map(|((since, _), ())| since)
     }
 
     /// The lives whose deadlines have passed.
     pub(crate) fn silent_until(&self, now: Instant) -> impl Iterator<Item = LifeId> {
-        self.silence.iter().take_while(move |(since, _)| *since <= now).map(|(_, id)| *id)
+        self.silence_until(now).map(|(_, id)| id)
     }
 
     /// The lives that are orphans at `now` as far as deadlines tell, longest first.
     pub(crate) fn until(&self, now: Instant) -> impl Iterator<Item = LifeId> {
-        let mut certain = self.certain.iter().peekable();
-        let mut silence = self.silence.iter().take_while(move |(since, _)| *since <= now).peekable();
+        let mut certain = self.certain.iter().map(|(due, ())| due).peekable();
+        let mut silence = self.silence_until(now).peekable();
         std::iter::from_fn(move || match (certain.peek(), silence.peek()) {
             (Some(a), Some(b)) if a <= b => certain.next(),
             (_, Some(_)) => silence.next(),
             (_, None) => certain.next(),
         })
-        .map(|(_, id)| *id)
+        .map(|(_, id)| id)
+    }
+
+    fn silence_until(&self, now: Instant) -> impl Iterator<Item = (Instant, LifeId)> {
+        self.silence.iter().map(|(due, ())| due).take_while(move |(since, _)| *since <= now)
     }
 }
 
@@ -128,7 +131,7 @@ impl Index {
         if self.held.contains_key(&id) {
             self.enter_due(id, place);
         } else {
-            self.idle.insert((place.last_sign, id));
+            self.idle.insert((place.last_sign, id), ());
         }
     }
 
@@ -151,7 +154,7 @@ impl Index {
         } else if !self.held.contains_key(&id) {
             if old.last_sign != new.last_sign {
                 self.idle.remove(&(old.last_sign, id));
-                self.idle.insert((new.last_sign, id));
+                self.idle.insert((new.last_sign, id), ());
             }
         } else if old.due != new.due {
             self.due.remove(id, old.due);
@@ -201,7 +204,7 @@ impl Index {
             self.held.remove(&id);
             if let Some(place) = place() {
                 self.leave_due(id, &place);
-                self.idle.insert((place.last_sign, id));
+                self.idle.insert((place.last_sign, id), ());
             }
         }
     }
@@ -243,7 +246,7 @@ impl Index {
     }
 
     pub(crate) fn enter_unlabelled(&mut self, version: u64, number: IssueNumber) {
-        self.unlabelled.insert((version, number));
+        self.unlabelled.insert((version, number), ());
     }
 
     pub(crate) fn leave_unlabelled(&mut self, version: u64, number: IssueNumber) {
@@ -252,7 +255,7 @@ impl Index {
 
     /// Issues whose labels are behind, longest first.
     pub(crate) fn unlabelled(&self) -> impl Iterator<Item = (u64, IssueNumber)> {
-        self.unlabelled.iter().copied()
+        self.unlabelled.iter().map(|(entry, ())| entry)
     }
 
     pub(crate) fn count_issue(&mut self, status: Status) {
@@ -289,11 +292,11 @@ impl Index {
     }
 
     pub(crate) fn longest_idle(&self) -> Option<(Instant, LifeId)> {
-        self.idle.first().copied()
+        self.idle.first().map(|(idle, ())| idle)
     }
 
     pub(crate) fn oldest_finished(&self) -> Option<IssueNumber> {
-        self.finished.first_key_value().map(|(_, number)| *number)
+        self.finished.first().map(|(_, number)| number)
     }
 
     pub(crate) fn finished_len(&self) -> usize {

@@ -20,7 +20,7 @@
 //! | --- | --- |
 //! | `types` | numbers, names, texts and words, checked once |
 //! | `project` | the records, and the journal that makes a command whole or nothing |
-//! | `index` | who is due when: derived from the records |
+//! | `index`, `ascending` | who is due when: derived from the records |
 //! | `life`, `issue` | one record each, and the orphan rule |
 //! | `queue` | the tasks that nobody works on, and who is next |
 //! | `checkout`, `checkin`, `heartbeat`, `repair`, `tasks`, `claim`, `manage` | the commands that write |
@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ascending;
 mod checkin;
 mod checkout;
 mod claim;

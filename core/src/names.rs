@@ -21,12 +21,32 @@ impl NameId {
 /// Both directions grow a piece at a time, so that no single command pays for moving all names.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
-    ids: BTreeMap<CompactString, NameId>,
+    ids: BTreeMap<Spelling, NameId>,
     pages: Vec<Vec<Entry>>,
     /// Ids that are free again.
     free: Vec<NameId>,
     /// Names whose last use is gone. They stay until the command is over: it may be taken back.
     unused: Vec<NameId>,
+}
+
+/// A name as it is searched for: its first bytes as one number, and the rest. To compare numbers is a fraction of
+/// comparing texts, and most names are no longer than that. No name has a byte of zero, so that padding tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Spelling(u128, CompactString);
+
+impl Spelling {
+    fn of(name: &str) -> Self {
+        const HEAD: usize = size_of::<u128>();
+        let (head, rest) = match name.split_at_checked(HEAD) {
+            Some(parts) => parts,
+            None if name.len() < HEAD => (name, ""),
+            // Not a name, which is ASCII.
+            None => ("", name),
+        };
+        let mut bytes = [0; HEAD];
+        bytes.iter_mut().zip(head.bytes()).for_each(|(place, byte)| *place = byte);
+        Self(u128::from_be_bytes(bytes), CompactString::new(rest))
+    }
 }
 
 /// A place for a name; an empty name is a free place.
@@ -51,7 +71,7 @@ impl Names {
 
     /// The id of a name in use.
     pub(crate) fn find(&self, name: &str) -> Option<NameId> {
-        self.ids.get(name).copied()
+        self.ids.get(&Spelling::of(name)).copied()
     }
 
     /// The name of an id; empty for an id that is not in use, which no record holds.
@@ -65,11 +85,10 @@ impl Names {
             return id;
         }
         let id = self.free.pop().unwrap_or_else(|| self.new_place());
-        let name = CompactString::new(name);
         if let Some(entry) = self.entry_mut(id) {
-            entry.name = name.clone();
+            entry.name = CompactString::new(name);
         }
-        self.ids.insert(name, id);
+        self.ids.insert(Spelling::of(name), id);
         id
     }
 
@@ -115,7 +134,7 @@ impl Names {
             && !entry.name.is_empty()
         {
             let name = std::mem::take(&mut entry.name);
-            self.ids.remove(&name);
+            self.ids.remove(&Spelling::of(&name));
             self.free.push(id);
         }
     }
@@ -136,5 +155,25 @@ impl Names {
         self.unused.clear();
         let ids: Vec<NameId> = self.ids.values().copied().collect();
         ids.into_iter().for_each(|id| self.drop_if_unused(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart_wherever_they_differ() {
+        let stem = "0123456789abcdef";
+        let spelled =
+            ["", "0", "01", stem, "0123456789abcdeg", "0123456789abcdef0", "0123456789abcdef1", "0123456789abcdeé"];
+        let mut names = Names::default();
+        let ids =
+            spelled.get(1..).unwrap_or_default().iter().map(|name| (names.intern(name), *name)).collect::<Vec<_>>();
+        for (id, name) in ids {
+            assert_eq!((names.find(name), names.get(id)), (Some(id), name));
+        }
+        let distinct: std::collections::BTreeSet<_> = spelled.iter().map(|name| Spelling::of(name)).collect();
+        assert_eq!(distinct.len(), spelled.len());
     }
 }

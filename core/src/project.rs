@@ -337,21 +337,25 @@ impl Project {
     /// Stores, replaces or removes the record of a life.
     pub(crate) fn set_life(&mut self, id: LifeId, new: Option<Life>) {
         fault::point();
-        let moved = if let (Some(old), Some(new)) = (self.lives.get(&id), &new) {
+        if let Some(place) = self.lives.get_mut(&id)
+            && let Some(new) = new
+        {
             // The usual case, a beat: most of what the indexes know of it stays.
-            if !old.names().eq(new.names()) {
+            if !place.names().eq(new.names()) {
                 new.names().for_each(|name| self.names.acquire(name));
-                old.names().for_each(|name| self.names.release(name));
+                place.names().for_each(|name| self.names.release(name));
             }
-            self.index.leave_texts(old.text_bytes());
+            self.index.leave_texts(place.text_bytes());
             self.index.enter_texts(new.text_bytes());
             let settings = &self.head.settings;
-            self.index.move_life(id, &Place::of(old, settings), &Place::of(new, settings));
-            true
-        } else {
-            self.leave_life(id);
-            false
-        };
+            self.index.move_life(id, &Place::of(place, settings), &Place::of(&new, settings));
+            fault::point();
+            let old = std::mem::replace(place, new);
+            self.note(Before::Life(id, Some(old)));
+            fault::point();
+            return;
+        }
+        self.leave_life(id);
         fault::point();
         let old = match new {
             Some(life) => self.lives.insert(id, life),
@@ -359,10 +363,8 @@ impl Project {
         };
         self.note(Before::Life(id, old));
         fault::point();
-        if !moved {
-            self.enter_life(id);
-            fault::point();
-        }
+        self.enter_life(id);
+        fault::point();
     }
 
     /// Records a duration.

@@ -1,6 +1,6 @@
 //! From a command's words to the core's types. Every refusal here names the argument and what is allowed.
 
-use poppo_core::{Instant, Invalid, MAX_INTEGER, Millis, Name, integer};
+use poppo_core::{Instant, Invalid, MAX_INTEGER, Millis, Name, TaskId, integer};
 
 use crate::ffi::Word;
 
@@ -15,19 +15,23 @@ pub(crate) struct Bad(pub(crate) String);
 pub(crate) struct Args<'a> {
     command: &'static str,
     words: &'a [Word<'a>],
-    resolved: Option<Instant>,
-    /// How many more words come before `AT` and its value, where they are there.
+    resolved: Option<Resolved<'a>>,
+    /// How many more words come before `AT` and what belongs to it, where they are there.
     before_at: usize,
     seen: u64,
 }
 
-/// What options a command takes.
-pub(crate) struct Options {
-    /// Those that it knows, as they are shown.
-    pub(crate) known: &'static [&'static str],
-    /// Those of the contract that a later version brings.
-    pub(crate) later: &'static [&'static str],
+/// What a primary decided.
+#[derive(Debug, Clone, Copy)]
+struct Resolved<'a> {
+    at: Instant,
+    task: Option<TaskId<'a>>,
+    /// How many words say so.
+    words: usize,
 }
+
+/// What options a command takes, as they are shown.
+pub(crate) struct Options(pub(crate) &'static [&'static str]);
 
 impl<'a> Args<'a> {
     /// The words behind the command's name and key. `positional` is how many of them come before the options: there
@@ -41,12 +45,18 @@ impl<'a> Args<'a> {
 
     /// The primary's clock, where this is a resolved command.
     pub(crate) fn resolved(&self) -> Option<Instant> {
-        self.resolved
+        self.resolved.map(|resolved| resolved.at)
+    }
+
+    /// The task that the primary chose, where this is a resolved command that claims one.
+    pub(crate) fn chosen(&self) -> Option<TaskId<'a>> {
+        self.resolved?.task
     }
 
     fn take(&mut self) -> Option<&'a [u8]> {
         if self.before_at == 0 {
-            self.words = self.words.get(2..).unwrap_or_default();
+            let words = self.resolved.map_or(0, |resolved| resolved.words);
+            self.words = self.words.get(words..).unwrap_or_default();
         }
         // Behind `AT` this wraps around to a number that no command reaches.
         self.before_at = self.before_at.wrapping_sub(1);
@@ -73,13 +83,9 @@ impl<'a> Args<'a> {
     /// The next option's name, as it stands in `known`; none at the end.
     pub(crate) fn option(&mut self, options: &Options) -> Result<Option<&'static str>, Bad> {
         let Some(word) = self.take() else { return Ok(None) };
-        let is = |name: &&&str| word.eq_ignore_ascii_case(name.as_bytes());
-        let position = options.known.iter().position(|name| is(&name));
-        let Some((position, name)) = position.and_then(|at| Some((at, *options.known.get(at)?))) else {
-            return Err(match options.later.iter().find(is) {
-                Some(name) => Bad(format!("{name} comes with the queue and is not part of this version")),
-                None => self.unknown(word, options.known),
-            });
+        let position = options.0.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+        let Some((position, name)) = position.and_then(|at| Some((at, *options.0.get(at)?))) else {
+            return Err(self.unknown(word, options.0));
         };
         if self.seen & (1 << position) != 0 {
             return Err(Bad(format!("{name} may be given only once")));
@@ -105,11 +111,11 @@ impl<'a> Args<'a> {
 
     /// Refuses what is left.
     pub(crate) fn end(&mut self) -> Result<(), Bad> {
-        self.option(&Options { known: &[], later: &[] }).map(drop)
+        self.option(&Options(&[])).map(drop)
     }
 }
 
-fn resolved(words: &[Word<'_>], positional: usize) -> Result<Option<Instant>, Bad> {
+fn resolved<'a>(words: &[Word<'a>], positional: usize) -> Result<Option<Resolved<'a>>, Bad> {
     let is_resolved = words.get(positional).is_some_and(|word| word.as_slice().eq_ignore_ascii_case(b"AT"));
     if !is_resolved {
         let bytes: usize = words.iter().map(|word| word.as_slice().len()).sum();
@@ -119,9 +125,16 @@ fn resolved(words: &[Word<'_>], positional: usize) -> Result<Option<Instant>, Ba
             Ok(None)
         };
     }
-    let micros = words.get(positional + 1).ok_or_else(|| Bad("AT needs a value".to_owned()))?;
-    let micros = integer(micros.as_slice(), 0, MAX_INTEGER).map_err(|invalid| Bad(format!("AT {invalid}")))?;
-    Ok(Some(Instant::from_micros(micros)))
+    let value = |at: usize| words.get(positional + at).map(|word| word.as_slice());
+    let micros = value(1).ok_or_else(|| Bad("AT needs a value".to_owned()))?;
+    let micros = integer(micros, 0, MAX_INTEGER).map_err(|invalid| Bad(format!("AT {invalid}")))?;
+    let at = Instant::from_micros(micros);
+    if !value(2).is_some_and(|word| word.eq_ignore_ascii_case(b"TASK")) {
+        return Ok(Some(Resolved { at, task: None, words: 2 }));
+    }
+    let task = value(3).ok_or_else(|| Bad("TASK needs a value".to_owned()))?;
+    let task = TaskId::parse(task).map_err(|invalid| Bad(format!("TASK {invalid}")))?;
+    Ok(Some(Resolved { at, task: Some(task), words: 4 }))
 }
 
 /// What a user sent, fit to be shown in an error: short, and on one line.

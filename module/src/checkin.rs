@@ -1,9 +1,12 @@
 //! `POPPO.CHECKIN`: see `docs/commands.md`.
 
-use poppo_core::{Checkin, Effect, IssueNumber, Name, Now, Outcome, Project, Refusal, Text, Token};
+use poppo_core::{
+    CheckedIn, Checkin, Effect, IssueNumber, Millis, Name, Next, Now, Outcome, Project, Refusal, Text, Token,
+};
 
 use crate::args::{Args, Bad, Options, name};
-use crate::command::Write;
+use crate::claim;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
 use crate::reply::Reply;
 
@@ -19,13 +22,13 @@ pub(crate) struct Request<'a> {
     incarnation: Option<Name<'a>>,
     result: Option<Text<'a>>,
     reason: Option<Text<'a>>,
+    retry: Option<Millis>,
+    next: Option<Next<'a>>,
     metadata: Vec<(Text<'a>, Text<'a>)>,
 }
 
-const OPTIONS: Options = Options {
-    known: &["STATUS", "TOKEN", "INCARNATION", "RESULT", "REASON", "META"],
-    later: &["RETRY", "NEXT", "REQ"],
-};
+const OPTIONS: Options =
+    Options(&["STATUS", "TOKEN", "INCARNATION", "RESULT", "REASON", "RETRY", "NEXT", "REQ", "META"]);
 
 /// What a check-in may say, for `COMMAND DOCS`.
 const STATUSES: &[Arg] = &[
@@ -43,7 +46,7 @@ impl Write for Command {
         name_c: c"POPPO.CHECKIN",
         since: "0.1.0",
         event: c"poppo.checkin",
-        summary: "Ends a lease, fenced by its token, and stores what came of it.",
+        summary: "Ends a lease, fenced by its token, stores what came of it, and claims the next task with NEXT.",
         complexity: "O(log N) where N is the number of issues of the project",
         arity: -6,
         access: Access::Update,
@@ -56,6 +59,9 @@ impl Write for Command {
             Arg::option_text("incarnation", "INCARNATION").optional(),
             Arg::option_text("result", "RESULT").optional(),
             Arg::option_text("reason", "REASON").optional(),
+            Arg::option_integer("delay", "RETRY").optional(),
+            Arg::block("next", None, &[Arg::flag("next", "NEXT"), Arg::option_text("request", "REQ").optional()])
+                .optional(),
             Arg::block("metadata", Some("META"), &[Arg::text("field"), Arg::text("value")]).optional().multiple(),
         ],
     };
@@ -65,7 +71,7 @@ impl Write for Command {
         let issue = args.positional("issue", IssueNumber::parse)?;
         let process = args.positional("process", name)?;
         let (mut outcome, mut token, mut incarnation, mut result, mut reason) = (None, None, None, None, None);
-        let mut metadata = Vec::new();
+        let (mut retry, mut next, mut id, mut metadata) = (None, false, None, Vec::new());
         while let Some(option) = args.option(&OPTIONS)? {
             match option {
                 "STATUS" => outcome = Some(args.value(option, Outcome::parse)?),
@@ -73,14 +79,30 @@ impl Write for Command {
                 "INCARNATION" => incarnation = Some(args.value(option, name)?),
                 "RESULT" => result = Some(args.value(option, Text::parse_json)?),
                 "REASON" => reason = Some(args.value(option, Text::parse)?),
+                "RETRY" => retry = Some(args.value(option, Millis::parse_delay)?),
+                "NEXT" => next = true,
+                "REQ" => id = Some(args.value(option, name)?),
                 _ => metadata = fields(args)?,
             }
         }
         let outcome = outcome.ok_or_else(|| Bad("STATUS is missing".to_owned()))?;
-        Ok(Request { issue, process, outcome, token, incarnation, result, reason, metadata })
+        if retry.is_some() && outcome != Outcome::Error {
+            return Err(Bad("RETRY is allowed only with STATUS error".to_owned()));
+        }
+        if id.is_some() && !next {
+            return Err(Bad("REQ is allowed only with NEXT".to_owned()));
+        }
+        let next = next.then_some(Next { request: id, may_claim: true, chosen: args.chosen() });
+        Ok(Request { issue, process, outcome, token, incarnation, result, reason, retry, next, metadata })
     }
 
-    fn apply(project: &mut Project, now: Now, request: &Request<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
+    fn heed_maxmemory(request: &mut Request<'_>, is_reached: impl FnOnce() -> bool) {
+        if let Some(next) = &mut request.next {
+            next.may_claim = !is_reached();
+        }
+    }
+
+    fn apply(project: &mut Project, now: Now, request: &Request<'_>) -> Result<Answered, Refusal> {
         let checkin = Checkin {
             issue: request.issue,
             process: request.process,
@@ -89,9 +111,20 @@ impl Write for Command {
             incarnation: request.incarnation,
             result: request.result,
             reason: request.reason,
+            retry: request.retry,
+            next: request.next,
             metadata: &request.metadata,
         };
-        project.checkin(now, &checkin).map(|effect| (Reply::Ok, effect))
+        let CheckedIn { effect, next } = project.checkin(now, &checkin)?;
+        if request.next.is_none() {
+            return Ok(Answered::new(Reply::Ok, effect));
+        }
+        let lease = next.map_or(Reply::Null, |issue| claim::lease(project, issue));
+        let answered = Answered::new(Reply::Array(vec![Reply::Ok, lease]), effect);
+        Ok(match next {
+            Some(issue) if effect == Effect::Changed => answered.choosing(project, issue),
+            _ => answered,
+        })
     }
 }
 

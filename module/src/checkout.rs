@@ -3,15 +3,13 @@
 use poppo_core::{Checkout, Effect, IssueNumber, Millis, Now, Pid, Project, Refusal, Text};
 
 use crate::args::{Args, Bad, Options, name};
-use crate::command::Write;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
-use crate::reply::Reply;
 
 /// See the module.
 pub(crate) struct Command;
 
-const OPTIONS: Options =
-    Options { known: &["PID", "HOST", "INCARNATION", "TYPE", "TITLE", "TMUX", "TTL", "ONCE", "TAKEOVER"], later: &[] };
+const OPTIONS: Options = Options(&["PID", "HOST", "INCARNATION", "TYPE", "TITLE", "TMUX", "TTL", "ONCE", "TAKEOVER"]);
 
 impl Write for Command {
     type Request<'a> = Checkout<'a>;
@@ -65,8 +63,8 @@ impl Write for Command {
         true
     }
 
-    fn apply(project: &mut Project, now: Now, request: &Checkout<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
+    fn apply(project: &mut Project, now: Now, request: &Checkout<'_>) -> Result<Answered, Refusal> {
         let lease = project.checkout(now, request)?;
-        Ok((lease.token.into(), Effect::Changed))
+        Ok(Answered::new(lease.token, Effect::Changed))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use poppo_core::{Effect, Millis, Now, Project, Refusal};
+use poppo_core::{Effect, IssueNumber, Millis, Now, Project, Refusal};
 use redis_module::{Context, RedisResult, RedisValue};
 
 use crate::args::{Args, Bad};
@@ -18,6 +18,7 @@ use crate::publish::Channel;
 use crate::reply::Reply;
 use crate::server;
 use crate::value::Value;
+use crate::waiters;
 
 /// A command that changes a project.
 pub(crate) trait Write {
@@ -38,9 +39,30 @@ pub(crate) trait Write {
         false
     }
 
+    /// Takes note of whether the server is at `maxmemory`, where the request minds.
+    fn heed_maxmemory(_request: &mut Self::Request<'_>, _is_reached: impl FnOnce() -> bool) {}
+
     /// Asks the core. A refusal has changed nothing.
-    fn apply(project: &mut Project, now: Now, request: &Self::Request<'_>)
-    -> Result<(Reply<'static>, Effect), Refusal>;
+    fn apply(project: &mut Project, now: Now, request: &Self::Request<'_>) -> Result<Answered, Refusal>;
+}
+
+/// What a command that writes comes to.
+pub(crate) struct Answered {
+    reply: Reply<'static>,
+    effect: Effect,
+    /// The task that was chosen, for whoever repeats the command.
+    chosen: Option<String>,
+}
+
+impl Answered {
+    pub(crate) fn new(reply: impl Into<Reply<'static>>, effect: Effect) -> Self {
+        Self { reply: reply.into(), effect, chosen: None }
+    }
+
+    /// The task of this issue was chosen.
+    pub(crate) fn choosing(self, project: &Project, issue: IssueNumber) -> Self {
+        Self { chosen: project.claimed(issue).map(|claimed| claimed.task.to_owned()), ..self }
+    }
 }
 
 /// A command that looks at a project.
@@ -86,7 +108,7 @@ pub(crate) struct Following<F>(PhantomData<F>);
 
 impl<W: Write> Entry for Writing<W> {
     fn run(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
-        write::<W>(ctx, words)
+        write::<W>(ctx, words, |_| None)
     }
 }
 
@@ -102,39 +124,53 @@ impl<F: Follow> Entry for Following<F> {
     }
 }
 
-fn write<W: Write>(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
-    answer(ctx, || {
-        decide::<W>(ctx, words).inspect_err(|failure| {
+/// Runs a command that writes, then serves those who waited for what it did. `instead` may answer, where it changed
+/// nothing.
+pub(crate) fn write<W: Write>(
+    ctx: &Context,
+    words: &[Word<'_>],
+    instead: impl FnOnce(&W::Request<'_>) -> Option<Result<Reply<'static>, Failure>>,
+) -> RedisResult {
+    let answered = answer(ctx, || {
+        decide::<W>(ctx, words, instead).inspect_err(|failure| {
             // What a primary sent or logged was possible there.
             if ffi::is_replay(ctx) {
                 server::log_failed_apply(ctx, W::DOC.name, failure);
             }
         })
-    })
+    });
+    if let Ok(name) = key_name(words) {
+        let _logged = guard(|| waiters::serve(ctx, name));
+    }
+    answered
 }
 
 /// Finds out when, and by whose judgement, the command happens.
-fn decide<W: Write>(ctx: &Context, words: &[Word<'_>]) -> Result<Reply<'static>, Failure> {
+fn decide<W: Write>(
+    ctx: &Context,
+    words: &[Word<'_>],
+    instead: impl FnOnce(&W::Request<'_>) -> Option<Result<Reply<'static>, Failure>>,
+) -> Result<Reply<'static>, Failure> {
     let mut args = Args::new(W::DOC.name, words, W::POSITIONAL)?;
     let now = match args.resolved() {
         None => server::now(),
         Some(at) if ffi::is_replay(ctx) => Now::replay(at),
         Some(_) => return Err(Bad("AT is accepted only from the replication link and while loading".into()).into()),
     };
-    let request = W::parse(&mut args)?;
-    apply::<W>(ctx, words, now, &request)
+    let mut request = W::parse(&mut args)?;
+    W::heed_maxmemory(&mut request, || ffi::is_at_maxmemory(ctx));
+    let answered = apply::<W>(ctx, words, now, &request)?;
+    match answered.effect {
+        Effect::Changed => Ok(answered.reply),
+        Effect::Unchanged => instead(&request).unwrap_or(Ok(answered.reply)),
+    }
 }
 
-fn apply<W: Write>(
-    ctx: &Context,
-    words: &[Word<'_>],
-    now: Now,
-    request: &W::Request<'_>,
-) -> Result<Reply<'static>, Failure> {
+fn apply<W: Write>(ctx: &Context, words: &[Word<'_>], now: Now, request: &W::Request<'_>) -> Result<Answered, Failure> {
     let name = key_name(words)?;
     let mut key = Key::open(ctx, name)?;
     let before = key.value().map_or(0, |value| value.project().last_event());
-    let (reply, effect) = match key.value() {
+    let answered = match key.value() {
         Some(value) => change(value, now, |project| W::apply(project, now, request))?,
         None => {
             let mut value = Value::new(Project::new(now.at));
@@ -145,14 +181,14 @@ fn apply<W: Write>(
             answered
         }
     };
-    if effect == Effect::Changed {
+    if answered.effect == Effect::Changed {
         key.announce(ctx, W::DOC.event);
-        replicate::<W>(ctx, words, now);
+        replicate::<W>(ctx, words, now, answered.chosen.as_deref());
         if let Some(value) = key.value() {
             tell(ctx, name, value, now, before);
         }
     }
-    Ok(reply)
+    Ok(answered)
 }
 
 /// Tells whoever waits or listens what a change did.
@@ -187,15 +223,15 @@ fn change<T>(
     Ok(answered??)
 }
 
-/// Sends the command on, resolved: as it came, with the clock that it was decided by.
-fn replicate<W: Write>(ctx: &Context, words: &[Word<'_>], now: Now) {
+/// Sends the command on, resolved: as it came, with the clock that it was decided by and the task that was chosen.
+fn replicate<W: Write>(ctx: &Context, words: &[Word<'_>], now: Now, chosen: Option<&str>) {
     if now.is_replay() {
         // What came resolved goes on to sub-replicas and the replica's own AOF as it is.
         ctx.replicate_verbatim();
         return;
     }
     let (before, options) = words.split_at((2 + W::POSITIONAL).min(words.len()));
-    ffi::replicate_at(ctx, W::DOC.name_c, before.get(1..).unwrap_or_default(), now.at, options);
+    ffi::replicate_at(ctx, W::DOC.name_c, before.get(1..).unwrap_or_default(), now.at, chosen, options);
 }
 
 fn read<R: Read>(ctx: &Context, words: &[Word<'_>]) -> RedisResult {

@@ -3,7 +3,7 @@
 use poppo_core::{Effect, Now, Project, Refusal, Setting};
 
 use crate::args::{Args, Bad, shown};
-use crate::command::Write;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
 use crate::reply::{Map, Reply};
 
@@ -60,17 +60,17 @@ impl Write for Command {
         matches!(request, Request::Set(_))
     }
 
-    fn apply(project: &mut Project, now: Now, request: &Request) -> Result<(Reply<'static>, Effect), Refusal> {
+    fn apply(project: &mut Project, now: Now, request: &Request) -> Result<Answered, Refusal> {
         match request {
             Request::Get(setting) => {
                 let asked: &[Setting] = setting.as_ref().map_or(Setting::ALL, std::slice::from_ref);
                 let settings = project.settings();
                 let show = |map: Map<'static>, setting: &Setting| map.with(setting.name(), settings.get(*setting));
-                Ok((asked.iter().fold(Map::default(), show).into(), Effect::Unchanged))
+                Ok(Answered::new(asked.iter().fold(Map::default(), show), Effect::Unchanged))
             }
             Request::Set(values) => {
                 project.configure(now, values);
-                Ok((Reply::Ok, Effect::Changed))
+                Ok(Answered::new(Reply::Ok, Effect::Changed))
             }
         }
     }

@@ -1,6 +1,6 @@
-//! The timer that says on the project's channel that leases became orphans.
+//! The timer that says on the project's channel that leases became orphans, and that serves who waits for delayed tasks.
 //!
-//! Each project with a deadline to come has one timer. A timer only publishes and arms the next one; it never writes.
+//! Each project with a deadline to come has one timer. A timer only publishes, wakes those who wait, and arms the next one.
 //! It finds its project by name, so one whose project was deleted, renamed or replaced finds something else there, and
 //! does nothing: the value that is at a key knows which timer is its own.
 
@@ -14,6 +14,7 @@ use crate::ffi::{self, Key, TimerId, Word};
 use crate::publish::Channel;
 use crate::server;
 use crate::value::Value;
+use crate::waiters;
 
 /// How many messages one firing publishes at most, so that no firing keeps the server for long.
 const BATCH: usize = 256;
@@ -58,14 +59,20 @@ pub(crate) fn arm(ctx: &Context, name: Word<'_>, value: &mut Value, now: Now) {
     let certain = value.project().certain_news();
     let news = certain != value.announcer.certain;
     value.announcer.certain = certain;
-    let wait = if news { Some(Duration::ZERO) } else { until_next(value.project(), now) };
+    let wait = if news { Some(Duration::ZERO) } else { until_next(ctx, name, value.project(), now) };
     if let Some(wait) = wait {
         arm_within(ctx, name, &mut value.announcer, now.at, wait);
     }
 }
 
-fn until_next(project: &Project, now: Now) -> Option<Duration> {
-    project.next_deadline(now).map(|wait| Duration::from_millis(wait.0))
+fn until_next(ctx: &Context, name: Word<'_>, project: &Project, now: Now) -> Option<Duration> {
+    let due = waiters::any(ctx, name).then(|| project.next_due(now)).flatten();
+    due.into_iter().chain(project.next_deadline(now)).min().map(|wait| Duration::from_millis(wait.0))
+}
+
+/// Somebody who waits could not be served now.
+pub(crate) fn look_again(ctx: &Context, name: Word<'_>, value: &mut Value, now: Now, wait: Duration) {
+    arm_within(ctx, name, &mut value.announcer, now.at, wait);
 }
 
 /// Arms a timer, unless one fires by then anyway.
@@ -107,11 +114,15 @@ pub(crate) fn fire(ctx: &Context, name: Word<'_>, timer: TimerId) {
     let wait = if ffi::may_publish(ctx) {
         let (project, announcer) = value.project_and_announcer();
         let done = Channel::of(ctx, name).is_none_or(|channel| announce(project, announcer, now, &channel));
-        if done { until_next(value.project(), now) } else { Some(PAUSE) }
+        waiters::serve(ctx, name);
+        (!done).then_some(PAUSE)
     } else {
         Some(if ffi::is_replica(ctx) { REPLICA_LATER } else { LATER })
     };
-    if let Some(wait) = wait {
+    // Whoever was served has changed the project, so it is opened anew.
+    let Ok(mut key) = Key::open(ctx, name) else { return };
+    let Some(value) = key.value() else { return };
+    if let Some(wait) = wait.or_else(|| until_next(ctx, name, value.project(), now)) {
         arm_within(ctx, name, &mut value.announcer, now.at, wait);
     }
 }

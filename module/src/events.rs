@@ -20,7 +20,7 @@ pub(crate) struct Request {
 /// After so many bytes of reasons an answer is cut off; the reader goes on behind the last event that it got.
 const TEXT_PER_ANSWER: usize = 1024 * 1024;
 
-const OPTIONS: Options = Options { known: &["AFTER", "COUNT", "BLOCK"], later: &[] };
+const OPTIONS: Options = Options(&["AFTER", "COUNT", "BLOCK"]);
 
 impl Follow for Command {
     type Request<'a> = Request;
@@ -77,8 +77,9 @@ fn row(event: Event<'_>) -> Reply<'_> {
         .with("id", event.id)
         .with("event", event.what.as_str())
         .with("issue", event.issue.get())
-        .with("process", event.process)
-        .with("token", event.token)
+        .maybe("process", event.process)
+        .maybe("token", event.token)
+        .maybe("task", event.task)
         .maybe("status", event.status.map(|status| status.as_str()))
         .maybe("from", event.from.map(|status| status.as_str()))
         .maybe("type", event.kind)

@@ -1,16 +1,15 @@
 //! `POPPO.EVICT`: see `docs/commands.md`.
 
-use poppo_core::{Effect, Evict, IssueNumber, Now, Project, Refusal, Text, Token};
+use poppo_core::{Evict, IssueNumber, Now, Project, Refusal, Text, Token};
 
 use crate::args::{Args, Bad, Options};
-use crate::command::Write;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
-use crate::reply::Reply;
 
 /// See the module.
 pub(crate) struct Command;
 
-const OPTIONS: Options = Options { known: &["TOKEN", "REASON"], later: &["REQUEUE"] };
+const OPTIONS: Options = Options(&["TOKEN", "REQUEUE", "REASON"]);
 
 impl Write for Command {
     type Request<'a> = Evict<'a>;
@@ -28,6 +27,7 @@ impl Write for Command {
         args: &[
             Arg::integer("issue"),
             Arg::option_integer("token", "TOKEN").optional(),
+            Arg::flag("requeue", "REQUEUE").optional(),
             Arg::option_text("reason", "REASON").optional(),
         ],
     };
@@ -35,18 +35,19 @@ impl Write for Command {
 
     fn parse<'a>(args: &mut Args<'a>) -> Result<Evict<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
-        let mut request = Evict { issue, token: None, reason: None };
+        let mut request = Evict { issue, token: None, requeue: false, reason: None };
         while let Some(option) = args.option(&OPTIONS)? {
             match option {
                 "TOKEN" => request.token = Some(args.value(option, Token::parse)?),
+                "REQUEUE" => request.requeue = true,
                 _ => request.reason = Some(args.value(option, Text::parse)?),
             }
         }
         Ok(request)
     }
 
-    fn apply(project: &mut Project, now: Now, request: &Evict<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
-        let (outcome, effect) = project.evict(now, request)?;
-        Ok((outcome.as_str().into(), effect))
+    fn apply(project: &mut Project, now: Now, request: &Evict<'_>) -> Result<Answered, Refusal> {
+        let (status, effect) = project.evict(now, request)?;
+        Ok(Answered::new(status.as_str(), effect))
     }
 }

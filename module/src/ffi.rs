@@ -19,15 +19,17 @@ use std::time::Duration;
 use poppo_core::{Instant, Millis};
 use redis_module::key::verify_type;
 use redis_module::native_types::RedisType;
-use redis_module::{Context, ContextFlags, RedisResult, RedisString, raw};
+use redis_module::{Context, ContextFlags, RedisResult, RedisString, RedisValue, raw};
 
-use crate::command::{Follow, look_again};
+use crate::claim;
+use crate::command::{Follow, Writing, look_again};
 use crate::deadlines;
 use crate::docs::{Access, Arg, Doc, Kind};
 use crate::guard::guard;
 use crate::persistence;
 use crate::server::{self, Arguments, Publish};
 use crate::value::Value;
+use crate::waiters;
 
 /// The data type. Version 3 of the method table is the newest that every supported server takes.
 pub(crate) static PROJECT_TYPE: RedisType = RedisType::new(
@@ -212,24 +214,87 @@ pub(crate) fn is_replay(ctx: &Context) -> bool {
 }
 
 /// Replicates the running command with `AT` and a time between its positional arguments and its options.
-pub(crate) fn replicate_at(ctx: &Context, command: &CStr, positional: &[Word<'_>], at: Instant, options: &[Word<'_>]) {
+///
+/// A chosen task goes behind the time, as `TASK` and its id.
+pub(crate) fn replicate_at(
+    ctx: &Context,
+    command: &CStr,
+    positional: &[Word<'_>],
+    at: Instant,
+    chosen: Option<&str>,
+    options: &[Word<'_>],
+) {
     // SAFETY: fact 3: reading the table.
     let Some(replicate) = (unsafe { raw::RedisModule_Replicate }) else { return };
-    // SAFETY: the format says what follows: strings with their number, a C string, an integer, strings with their number.
-    // A word is nothing but a pointer to such a string. All of them live through the call, which takes references of its own to what it keeps.
-    unsafe {
-        replicate(
-            ctx.ctx,
-            command.as_ptr(),
-            c"vclv".as_ptr(),
-            positional.as_ptr(),
-            positional.len(),
-            c"AT".as_ptr(),
-            at.micros().cast_signed(),
-            options.as_ptr(),
-            options.len(),
-        );
-    }
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(at.micros());
+    let (time, length) = (digits.as_ptr().cast::<c_char>(), digits.len());
+    AT.with(|word| {
+        let (ctx, command, word) = (ctx.ctx, command.as_ptr(), Word::from(word).raw);
+        // For each vector the server enlarges the array of words once more, which costs as much as making three of them:
+        // the usual shapes go word by word.
+        // SAFETY: the format says what follows: strings, a buffer with its length, strings with their number. A word is
+        // nothing but a pointer to such a string. All of them live through the call, which takes references of its own
+        // to what it keeps.
+        unsafe {
+            match (positional, options, chosen) {
+                (positional, options, Some(task)) => replicate(
+                    ctx,
+                    command,
+                    c"vsbcbv".as_ptr(),
+                    positional.as_ptr(),
+                    positional.len(),
+                    word,
+                    time,
+                    length,
+                    c"TASK".as_ptr(),
+                    task.as_ptr().cast::<c_char>(),
+                    task.len(),
+                    options.as_ptr(),
+                    options.len(),
+                ),
+                ([key, first], [], None) => {
+                    replicate(ctx, command, c"sssb".as_ptr(), key.raw, first.raw, word, time, length)
+                }
+                ([key, first], [option], None) => {
+                    replicate(ctx, command, c"sssbs".as_ptr(), key.raw, first.raw, word, time, length, option.raw)
+                }
+                ([key, first, second], [], None) => {
+                    replicate(ctx, command, c"ssssb".as_ptr(), key.raw, first.raw, second.raw, word, time, length)
+                }
+                ([key, first, second], options, None) => replicate(
+                    ctx,
+                    command,
+                    c"ssssbv".as_ptr(),
+                    key.raw,
+                    first.raw,
+                    second.raw,
+                    word,
+                    time,
+                    length,
+                    options.as_ptr(),
+                    options.len(),
+                ),
+                (positional, options, None) => replicate(
+                    ctx,
+                    command,
+                    c"vsbv".as_ptr(),
+                    positional.as_ptr(),
+                    positional.len(),
+                    word,
+                    time,
+                    length,
+                    options.as_ptr(),
+                    options.len(),
+                ),
+            }
+        };
+    });
+}
+
+thread_local! {
+    /// A word of each resolved command, made once.
+    static AT: RedisString = RedisString::create_from_slice(ptr::null_mut(), b"AT");
 }
 
 /// Whether the client of the running command can be made to wait: not inside a transaction or a script.
@@ -277,6 +342,119 @@ extern "C" fn time_out_blocked(
     _argc: c_int,
 ) -> c_int {
     raw::reply_with_null(ctx) as c_int
+}
+
+/// A client that waits in [`waiters`], known by its address for as long as it does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blocked {
+    handle: Handle,
+    client: u64,
+}
+
+/// By which the server knows a waiting client.
+pub(crate) type Handle = *mut raw::RedisModuleBlockedClient;
+
+/// Makes the client of the running command wait until [`Blocked::unblock`], or until its time is over.
+pub(crate) fn block_in_line(ctx: &Context, key: &[u8], block: Millis, number: waiters::Number) -> Option<Blocked> {
+    let (block_client, on_disconnect, client_id) =
+        // SAFETY: fact 3: reading the table.
+        unsafe { (raw::RedisModule_BlockClientOnKeys?, raw::RedisModule_SetDisconnectCallback?, raw::RedisModule_GetClientId?) };
+    let key = RedisString::create_from_slice(ptr::null_mut(), key);
+    let mut keys = [key.inner];
+    // SAFETY: the context is the running command's. The server copies the one key. The private data is a number that nobody
+    // frees. The handle stays valid until the client is unblocked or goes away, and the callbacks for both take it out of
+    // the line.
+    unsafe {
+        let handle = block_client(
+            ctx.ctx,
+            Some(decline),
+            Some(leave_line),
+            None,
+            block.0.cast_signed(),
+            keys.as_mut_ptr(),
+            1,
+            ptr::without_provenance_mut(number as usize),
+        );
+        if handle.is_null() {
+            return None;
+        }
+        on_disconnect(handle, Some(leave_unserved));
+        Some(Blocked { handle, client: client_id(ctx.ctx) })
+    }
+}
+
+impl Blocked {
+    pub(crate) fn handle(self) -> Handle {
+        self.handle
+    }
+
+    /// Serves the client: runs [`leave_line`] for it, which answers, and lets it go on.
+    pub(crate) fn unblock(self) {
+        // SAFETY: fact 3: reading the table.
+        if let Some(unblock) = unsafe { raw::RedisModule_UnblockClient } {
+            // SAFETY: the client was in line until now, so the handle is valid; there is no private data to pass.
+            unsafe { unblock(self.handle, ptr::null_mut()) };
+        }
+    }
+
+    /// Whether the server has seen the client's connection close, and has not freed the client yet. No API tells; among
+    /// the flags of `CLIENT LIST`, `A` does.
+    pub(crate) fn is_closing(self, ctx: &Context) -> bool {
+        let mut id = itoa::Buffer::new();
+        let listed = ctx.call("CLIENT", &["LIST", "ID", id.format(self.client)]);
+        let line = match &listed {
+            Ok(RedisValue::SimpleString(line) | RedisValue::BulkString(line)) => line.as_bytes(),
+            Ok(RedisValue::StringBuffer(line)) => line.as_slice(),
+            Ok(RedisValue::BulkRedisString(line)) => line.as_slice(),
+            Ok(RedisValue::VerbatimString((_, line))) => line.as_slice(),
+            // Where the command is renamed or forbidden, nobody is known to be closing.
+            _ => return false,
+        };
+        let flags = line.split(|byte| *byte == b' ').find_map(|field| field.strip_prefix(b"flags="));
+        flags.is_none_or(|flags| flags.contains(&b'A'))
+    }
+}
+
+/// Nobody is served because of a signal.
+unsafe extern "C" fn decline(
+    _ctx: *mut raw::RedisModuleCtx,
+    _argv: *mut *mut raw::RedisModuleString,
+    _argc: c_int,
+) -> c_int {
+    raw::Status::Err as c_int
+}
+
+/// A client leaves the line: because it is served, or because its time is over.
+unsafe extern "C" fn leave_line(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: fact 3: reading the table. The context is the callback's.
+    let number = unsafe { raw::RedisModule_GetBlockedClientPrivateData.map_or(ptr::null_mut(), |get| get(ctx)) };
+    let number = number.addr() as waiters::Number;
+    if guard(|| waiters::leave(number)).unwrap_or(false) {
+        let context = Context::new(ctx);
+        // SAFETY: the server passes the blocked command's words, which live until it has been answered.
+        return context.reply(Writing::<claim::Command>::run(&context, unsafe { words(argv, argc) })) as c_int;
+    }
+    raw::reply_with_null(ctx) as c_int
+}
+
+/// A client went away, or is sent elsewhere.
+unsafe extern "C" fn leave_unserved(_ctx: *mut raw::RedisModuleCtx, handle: Handle) {
+    let _logged = guard(|| waiters::gone(handle));
+}
+
+/// The number of the context's database.
+pub(crate) fn database(ctx: &Context) -> i32 {
+    // SAFETY: fact 3: reading the table. The context is a live one.
+    unsafe { raw::RedisModule_GetSelectedDb.map_or(0, |get| get(ctx.ctx)) }
+}
+
+/// Whether the server has no room for more.
+pub(crate) fn is_at_maxmemory(ctx: &Context) -> bool {
+    ctx.get_flags().contains(ContextFlags::OOM)
 }
 
 /// Lets the clients that wait for this key look again.

@@ -3,9 +3,8 @@
 use poppo_core::{Effect, IssueNumber, Now, Project, Refusal};
 
 use crate::args::{Args, Bad};
-use crate::command::Write;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
-use crate::reply::Reply;
 
 /// See the module.
 pub(crate) struct Command;
@@ -33,8 +32,8 @@ impl Write for Command {
         Ok(issue)
     }
 
-    fn apply(project: &mut Project, now: Now, issue: &IssueNumber) -> Result<(Reply<'static>, Effect), Refusal> {
+    fn apply(project: &mut Project, now: Now, issue: &IssueNumber) -> Result<Answered, Refusal> {
         let effect = project.forget(now, *issue)?;
-        Ok((Reply::Integer(u64::from(effect == Effect::Changed)), effect))
+        Ok(Answered::new(u64::from(effect == Effect::Changed), effect))
     }
 }

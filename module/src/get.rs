@@ -1,6 +1,6 @@
 //! `POPPO.GET`: see `docs/commands.md`.
 
-use poppo_core::{Holder, IssueNumber, Metadata, Now, Project, Record, RunView};
+use poppo_core::{Holder, Instant, IssueNumber, Metadata, Now, Project, Record, RunView, Status, TaskView};
 
 use crate::args::{Args, Bad};
 use crate::command::Read;
@@ -19,7 +19,7 @@ impl Read for Command {
         since: "0.1.0",
         event: c"poppo.get",
         summary: "Shows the whole record of an issue.",
-        complexity: "O(log N) where N is the number of issues of the project",
+        complexity: "O(log N) where N is the number of issues of the project, plus the number of the issue's tasks",
         arity: -3,
         access: Access::Read,
         categories: c"read fast",
@@ -33,7 +33,16 @@ impl Read for Command {
     }
 
     fn answer<'p>(project: &'p Project, now: Now, issue: &IssueNumber) -> Reply<'p> {
-        project.get(now, *issue).map_or(Reply::Null, |record| whole(&record))
+        let (tasks, dead) = project.task_counts(*issue);
+        let map = match project.get(now, *issue) {
+            Some(record) => whole(&record),
+            None if tasks == 0 && dead == 0 => return Reply::Null,
+            None => Map::default()
+                .with("issue", issue.get())
+                .maybe("status", (tasks > 0).then_some(Status::Queued.as_str())),
+        };
+        let some = |count: u64| (count > 0).then_some(count);
+        map.maybe("tasks", some(tasks)).maybe("deadTasks", some(dead)).into()
     }
 
     fn absent(_now: Now, _issue: &IssueNumber) -> Reply<'static> {
@@ -41,9 +50,9 @@ impl Read for Command {
     }
 }
 
-fn whole<'p>(record: &Record<'p>) -> Reply<'p> {
+fn whole<'p>(record: &Record<'p>) -> Map<'p> {
     let held = match &record.run {
-        RunView::Held(holder) => Some(holder),
+        RunView::Held { holder, .. } => Some(holder),
         RunView::Ended { .. } => None,
     };
     let map = Map::default()
@@ -59,7 +68,7 @@ fn whole<'p>(record: &Record<'p>) -> Reply<'p> {
         .maybe("title", record.title)
         .with("startTime", record.started);
     match record.run {
-        RunView::Held(holder) => beats(map, &holder),
+        RunView::Held { holder, task, asked } => working(beats(map, &holder), task, asked),
         RunView::Ended { at, by, reason, result, metadata } => map
             .with("endTime", at)
             .with("endedBy", by.as_str())
@@ -68,7 +77,15 @@ fn whole<'p>(record: &Record<'p>) -> Reply<'p> {
             .maybe("metadata", fields(metadata)),
     }
     .maybe("completedTime", record.completed)
-    .into()
+}
+
+fn working<'p>(map: Map<'p>, task: Option<TaskView<'p>>, asked: Option<(Instant, Option<&'p str>)>) -> Map<'p> {
+    map.maybe("task", task.map(|task| task.id))
+        .maybe("attempts", task.map(|task| u64::from(task.attempts)))
+        .maybe("orphanCount", task.map(|task| u64::from(task.orphans)))
+        .maybe("payload", task.and_then(|task| task.payload))
+        .maybe("cancelTime", asked.map(|(at, _)| at))
+        .maybe("cancelReason", asked.and_then(|(_, reason)| reason))
 }
 
 fn beats<'p>(map: Map<'p>, holder: &Holder<'p>) -> Map<'p> {

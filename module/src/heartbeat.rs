@@ -3,7 +3,7 @@
 use poppo_core::{Effect, Heartbeat, Millis, Now, Project, Pulse, Refusal, Text};
 
 use crate::args::{Args, Bad, Options, name};
-use crate::command::Write;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
 use crate::reply::{Map, Reply};
 
@@ -16,7 +16,7 @@ pub(crate) struct Request<'a> {
     brief: bool,
 }
 
-const OPTIONS: Options = Options { known: &["INCARNATION", "TTL", "PROGRESS", "BRIEF"], later: &[] };
+const OPTIONS: Options = Options(&["INCARNATION", "TTL", "PROGRESS", "BRIEF"]);
 
 impl Write for Command {
     type Request<'a> = Request<'a>;
@@ -56,11 +56,11 @@ impl Write for Command {
         Ok(Request { beat, brief })
     }
 
-    fn apply(project: &mut Project, now: Now, request: &Request<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
+    fn apply(project: &mut Project, now: Now, request: &Request<'_>) -> Result<Answered, Refusal> {
         let pulse = project.heartbeat(now, &request.beat)?;
         // Nobody reads the answer to a replayed beat.
         let brief = request.brief || now.is_replay();
-        Ok((shown(&pulse, brief), Effect::Changed))
+        Ok(Answered::new(shown(&pulse, brief), Effect::Changed))
     }
 }
 
@@ -71,6 +71,11 @@ fn shown(pulse: &Pulse<'_>, brief: bool) -> Reply<'static> {
         let pairs = pulse.leases().map(|(issue, token)| Reply::Array(vec![Reply::Integer(issue.get()), token.into()]));
         Reply::Array(pairs.collect())
     };
-    let map = Map::default().with("ttl", pulse.ttl).with("drain", 0).with("issues", issues);
-    map.with("cancel", Reply::Array(Vec::new())).into()
+    let cancel = pulse.cancel().map(|issue| Reply::Integer(issue.get())).collect();
+    Map::default()
+        .with("ttl", pulse.ttl)
+        .with("drain", u64::from(pulse.drain()))
+        .with("issues", issues)
+        .with("cancel", Reply::Array(cancel))
+        .into()
 }

@@ -3,9 +3,8 @@
 use poppo_core::{Effect, IssueNumber, MAX_INTEGER, Now, Project, Refusal, integer};
 
 use crate::args::{Args, Bad};
-use crate::command::Write;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
-use crate::reply::Reply;
 
 /// See the module.
 pub(crate) struct Command;
@@ -40,8 +39,8 @@ impl Write for Command {
         Ok(Request { issue, version })
     }
 
-    fn apply(project: &mut Project, now: Now, request: &Request) -> Result<(Reply<'static>, Effect), Refusal> {
+    fn apply(project: &mut Project, now: Now, request: &Request) -> Result<Answered, Refusal> {
         let effect = project.labelled(now, request.issue, request.version);
-        Ok((Reply::Integer(u64::from(effect == Effect::Changed)), effect))
+        Ok(Answered::new(u64::from(effect == Effect::Changed), effect))
     }
 }

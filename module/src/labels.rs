@@ -16,7 +16,7 @@ pub(crate) struct Request {
     block: Option<Millis>,
 }
 
-const OPTIONS: Options = Options { known: &["COUNT", "BLOCK"], later: &[] };
+const OPTIONS: Options = Options(&["COUNT", "BLOCK"]);
 
 impl Follow for Command {
     type Request<'a> = Request;

@@ -8,12 +8,16 @@
 #![allow(missing_docs, reason = "the only public items are the two that the macro exports to redis-server")]
 
 mod args;
+mod cancel;
 mod checkin;
 mod checkout;
+mod claim;
 mod command;
 mod config;
 mod deadlines;
 mod docs;
+mod drain;
+mod enqueue;
 mod events;
 mod evict;
 mod failure;
@@ -34,9 +38,11 @@ mod persistence;
 mod publish;
 mod repair;
 mod reply;
+mod revive;
 mod server;
 mod stats;
 mod value;
+mod waiters;
 
 use command::{Follow, Following, Read, Reading, Write, Writing};
 use ffi::{Command, PROJECT_TYPE};
@@ -53,6 +59,12 @@ const COMMANDS: &[Command] = &[
     Command::new::<Reading<orphans::Command>>(&orphans::Command::DOC, c"readonly"),
     Command::new::<Writing<repair::Command>>(&repair::Command::DOC, c"write fast"),
     Command::new::<Writing<evict::Command>>(&evict::Command::DOC, c"write admin"),
+    // queue
+    Command::new::<Writing<enqueue::Command>>(&enqueue::Command::DOC, c"write deny-oom fast"),
+    Command::new::<claim::Claiming>(&claim::Command::DOC, c"write deny-oom blocking"),
+    Command::new::<Writing<cancel::Command>>(&cancel::Command::DOC, c"write"),
+    Command::new::<Writing<revive::Command>>(&revive::Command::DOC, c"write deny-oom fast"),
+    Command::new::<Writing<drain::Command>>(&drain::Command::DOC, c"write fast"),
     // looking
     Command::new::<Reading<get::Command>>(&get::Command::DOC, c"readonly fast"),
     Command::new::<Reading<list::Command>>(&list::Command::DOC, c"readonly"),

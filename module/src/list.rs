@@ -1,6 +1,8 @@
 //! `POPPO.LIST`: see `docs/commands.md`.
 
-use poppo_core::{Now, Page, Process, Project, Record, RunView, Status, integer};
+use poppo_core::{
+    MAX_INTEGER, Now, Page, Process, Project, Record, RunView, Status, TaskState, TaskView, Tasks, integer,
+};
 
 use crate::args::{Args, Bad, DEFAULT_COUNT, Options, count};
 use crate::command::Read;
@@ -19,11 +21,20 @@ pub(crate) struct Request {
 
 enum What {
     Issues(Option<Status>),
+    Tasks(Tasks),
     Processes,
 }
 
-const OPTIONS: Options =
-    Options { known: &["STATUS", "PROCESSES", "CURSOR", "COUNT"], later: &["QUEUE", "DELAYED", "DEAD"] };
+const OPTIONS: Options = Options(&["STATUS", "QUEUE", "DELAYED", "DEAD", "PROCESSES", "CURSOR", "COUNT"]);
+
+/// What can be listed, for `COMMAND DOCS`.
+const WHAT: &[Arg] = &[
+    Arg::option_text("status", "STATUS"),
+    Arg::flag("queue", "QUEUE"),
+    Arg::flag("delayed", "DELAYED"),
+    Arg::flag("dead", "DEAD"),
+    Arg::flag("processes", "PROCESSES"),
+];
 
 impl Read for Command {
     type Request<'a> = Request;
@@ -33,40 +44,47 @@ impl Read for Command {
         name_c: c"POPPO.LIST",
         since: "0.1.0",
         event: c"poppo.list",
-        summary: "Lists issues or processes, a piece at a time.",
+        summary: "Lists issues, tasks or processes, a piece at a time.",
         complexity: "O(log N) where N is the number of rows, plus the number looked at: at most ten times COUNT",
         arity: -2,
         access: Access::Read,
         categories: c"read slow",
         args: &[
-            Arg::one_of("what", None, &[Arg::option_text("status", "STATUS"), Arg::flag("processes", "PROCESSES")])
-                .optional(),
+            Arg::one_of("what", None, WHAT).optional(),
             Arg::option_integer("cursor", "CURSOR").optional(),
             Arg::option_integer("count", "COUNT").optional(),
         ],
     };
 
     fn parse<'a>(args: &mut Args<'a>) -> Result<Request, Bad> {
-        let (mut status, mut processes, mut cursor, mut most) = (None, false, 0, DEFAULT_COUNT);
+        let (mut what, mut cursor, mut most) = (None, 0, DEFAULT_COUNT);
         while let Some(option) = args.option(&OPTIONS)? {
-            match option {
-                "STATUS" => status = Some(args.value(option, Status::parse)?),
-                "PROCESSES" => processes = true,
-                "CURSOR" => cursor = args.value(option, |word| integer(word, 0, poppo_core::MAX_INTEGER))?,
-                _ => most = args.value(option, count)?,
+            let chosen = match option {
+                "CURSOR" => {
+                    cursor = args.value(option, |word| integer(word, 0, MAX_INTEGER))?;
+                    continue;
+                }
+                "COUNT" => {
+                    most = args.value(option, count)?;
+                    continue;
+                }
+                "STATUS" => What::Issues(Some(args.value(option, Status::parse)?)),
+                "QUEUE" => What::Tasks(Tasks::Waiting),
+                "DELAYED" => What::Tasks(Tasks::Delayed),
+                "DEAD" => What::Tasks(Tasks::Dead),
+                _ => What::Processes,
+            };
+            if what.replace(chosen).is_some() {
+                return Err(Bad("STATUS, QUEUE, DELAYED, DEAD and PROCESSES exclude each other".to_owned()));
             }
         }
-        let what = match (status, processes) {
-            (Some(_), true) => return Err(Bad("STATUS and PROCESSES exclude each other".to_owned())),
-            (status, false) => What::Issues(status),
-            (None, true) => What::Processes,
-        };
-        Ok(Request { what, cursor, count: most })
+        Ok(Request { what: what.unwrap_or(What::Issues(None)), cursor, count: most })
     }
 
     fn answer<'p>(project: &'p Project, now: Now, request: &Request) -> Reply<'p> {
         match request.what {
             What::Issues(status) => page(project.list(now, status, request.cursor, request.count), |row| issue(&row)),
+            What::Tasks(which) => page(project.list_tasks(now, which, request.cursor, request.count), |row| task(&row)),
             What::Processes => page(project.list_processes(now, request.cursor, request.count), |row| process(&row)),
         }
     }
@@ -92,11 +110,31 @@ fn issue<'p>(record: &Record<'p>) -> Reply<'p> {
         .maybe("title", record.title)
         .with("startTime", record.started);
     match record.run {
-        RunView::Held(holder) => {
+        RunView::Held { holder, .. } => {
             map.with("lastSeen", holder.last_seen).maybe("orphan", holder.orphan.map(|(reason, _)| reason.as_str()))
         }
         RunView::Ended { at, .. } => map.with("endTime", at),
     }
+    .into()
+}
+
+fn task<'p>(task: &TaskView<'p>) -> Reply<'p> {
+    let map = Map::default()
+        .with("task", task.id)
+        .with("issue", task.issue.get())
+        .with("type", task.kind)
+        .with("priority", u64::from(task.priority.get()))
+        .maybe("title", task.title)
+        .with("attempts", u64::from(task.attempts))
+        .with("orphanCount", u64::from(task.orphans));
+    match task.state {
+        TaskState::Waiting { since, held } => map.with("since", since).maybe("held", held.then_some(1)),
+        TaskState::Delayed { due } => map.with("due", due),
+        TaskState::Dead { at, reason } => map.with("deadTime", at).maybe("reason", reason),
+        // Those are listed as their issues.
+        TaskState::Running => map,
+    }
+    .maybe("payload", task.payload)
     .into()
 }
 

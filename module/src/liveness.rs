@@ -1,16 +1,15 @@
 //! `POPPO.LIVENESS`: see `docs/commands.md`.
 
-use poppo_core::{Effect, Invalid, Liveness, Now, Pid, Project, Refusal};
+use poppo_core::{Invalid, Liveness, Now, Pid, Project, Refusal};
 
 use crate::args::{Args, Bad, Options, name};
-use crate::command::Write;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
-use crate::reply::Reply;
 
 /// See the module.
 pub(crate) struct Command;
 
-const OPTIONS: Options = Options { known: &["HOST", "PID", "INCARNATION"], later: &[] };
+const OPTIONS: Options = Options(&["HOST", "PID", "INCARNATION"]);
 
 impl Write for Command {
     type Request<'a> = Liveness<'a>;
@@ -51,9 +50,9 @@ impl Write for Command {
         Ok(Liveness { process, alive, host, pid, incarnation })
     }
 
-    fn apply(project: &mut Project, now: Now, request: &Liveness<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
+    fn apply(project: &mut Project, now: Now, request: &Liveness<'_>) -> Result<Answered, Refusal> {
         let (orphans, effect) = project.liveness(now, request);
-        Ok((orphans.into(), effect))
+        Ok(Answered::new(orphans, effect))
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Request<'a> {
     host: Option<Name<'a>>,
 }
 
-const OPTIONS: Options = Options { known: &["COUNT", "HOST"], later: &[] };
+const OPTIONS: Options = Options(&["COUNT", "HOST"]);
 
 impl Read for Command {
     type Request<'a> = Request<'a>;

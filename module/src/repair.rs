@@ -1,16 +1,15 @@
 //! `POPPO.REPAIR`: see `docs/commands.md`.
 
-use poppo_core::{Effect, IssueNumber, Now, Project, Refusal, Repair, RepairOutcome, Text, Token};
+use poppo_core::{IssueNumber, Now, Project, Refusal, Repair, RepairOutcome, Text, Token};
 
 use crate::args::{Args, Bad, Options};
-use crate::command::Write;
+use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
-use crate::reply::Reply;
 
 /// See the module.
 pub(crate) struct Command;
 
-const OPTIONS: Options = Options { known: &["TOKEN", "STATUS", "REASON"], later: &["REQUEUE"] };
+const OPTIONS: Options = Options(&["TOKEN", "STATUS", "REQUEUE", "REASON"]);
 
 const STATUSES: &[Arg] = &[Arg::flag("error", "error"), Arg::flag("awaiting-response", "awaiting-response")];
 
@@ -31,6 +30,7 @@ impl Write for Command {
             Arg::integer("issue"),
             Arg::option_integer("token", "TOKEN"),
             Arg::one_of("status", Some("STATUS"), STATUSES).optional(),
+            Arg::flag("requeue", "REQUEUE").optional(),
             Arg::option_text("reason", "REASON").optional(),
         ],
     };
@@ -38,20 +38,21 @@ impl Write for Command {
 
     fn parse<'a>(args: &mut Args<'a>) -> Result<Repair<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
-        let (mut token, mut outcome, mut reason) = (None, RepairOutcome::Error, None);
+        let (mut token, mut outcome, mut requeue, mut reason) = (None, RepairOutcome::Error, false, None);
         while let Some(option) = args.option(&OPTIONS)? {
             match option {
                 "TOKEN" => token = Some(args.value(option, Token::parse)?),
                 "STATUS" => outcome = args.value(option, RepairOutcome::parse)?,
+                "REQUEUE" => requeue = true,
                 _ => reason = Some(args.value(option, Text::parse)?),
             }
         }
         let token = token.ok_or_else(|| Bad("TOKEN is missing".to_owned()))?;
-        Ok(Repair { issue, token, outcome, reason })
+        Ok(Repair { issue, token, outcome, requeue, reason })
     }
 
-    fn apply(project: &mut Project, now: Now, request: &Repair<'_>) -> Result<(Reply<'static>, Effect), Refusal> {
-        let (outcome, effect) = project.repair(now, request)?;
-        Ok((outcome.as_str().into(), effect))
+    fn apply(project: &mut Project, now: Now, request: &Repair<'_>) -> Result<Answered, Refusal> {
+        let (status, effect) = project.repair(now, request)?;
+        Ok(Answered::new(status.as_str(), effect))
     }
 }

@@ -20,11 +20,16 @@ pub(crate) enum Reply<'a> {
 
 /// A record: fields in the order in which they were added.
 #[derive(Debug, Default)]
-pub(crate) struct Map<'a>(Vec<(&'a str, Reply<'a>)>);
+pub(crate) struct Map<'a>(Vec<(Cow<'a, str>, Reply<'a>)>);
 
 impl<'a> Map<'a> {
     /// Adds a field.
-    pub(crate) fn with(mut self, field: &'a str, value: impl Into<Reply<'a>>) -> Self {
+    pub(crate) fn with(self, field: &'a str, value: impl Into<Reply<'a>>) -> Self {
+        self.with_name(Cow::Borrowed(field), value)
+    }
+
+    /// Adds a field whose name was made for it.
+    pub(crate) fn with_name(mut self, field: Cow<'a, str>, value: impl Into<Reply<'a>>) -> Self {
         self.0.push((field, value.into()));
         self
     }

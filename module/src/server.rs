@@ -11,7 +11,8 @@ use redis_module::{Context, RedisString};
 use crate::args::shown;
 use crate::failure::Failure;
 use crate::ffi::{self, Info, Reach};
-use crate::value::{LEASES, PROJECTS, UNREADABLE};
+use crate::value::{DEAD_TASKS, LEASES, PROJECTS, TASKS, UNREADABLE};
+use crate::waiters;
 
 /// `poppo.restart-grace` in milliseconds.
 pub(crate) static RESTART_GRACE: AtomicI64 = AtomicI64::new(RESTART_GRACE_DEFAULT);
@@ -71,6 +72,8 @@ static GRACE_IS_OVER: AtomicBool = AtomicBool::new(false);
 
 static CHECKOUTS: AtomicU64 = AtomicU64::new(0);
 static CHECKINS: AtomicU64 = AtomicU64::new(0);
+static CLAIMS: AtomicU64 = AtomicU64::new(0);
+static ENQUEUED: AtomicU64 = AtomicU64::new(0);
 static HEARTBEATS: AtomicU64 = AtomicU64::new(0);
 static REPAIRS: AtomicU64 = AtomicU64::new(0);
 static REFUSED: [AtomicU64; Refusal::CODES.len()] = [const { AtomicU64::new(0) }; Refusal::CODES.len()];
@@ -119,7 +122,9 @@ impl Eviction {
 /// The moment of a command on this server. Reads the clock once.
 pub(crate) fn now() -> Now {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let at = Instant::from_micros(u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX));
+    // In 64 bits, which last longer than any clock: `as_micros` counts in 128.
+    let micros = since_1970.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(since_1970.subsec_micros()));
+    let at = Instant::from_micros(micros);
     if GRACE_IS_OVER.load(Ordering::Relaxed) {
         return Now::primary(at);
     }
@@ -151,6 +156,8 @@ pub(crate) fn count(before: Totals, after: Totals) {
     let checkins = |totals: Totals| totals.checkins.iter().sum::<u64>();
     let grown = [
         (&CHECKOUTS, after.checkouts - before.checkouts),
+        (&CLAIMS, after.tasks.claimed - before.tasks.claimed),
+        (&ENQUEUED, after.tasks.enqueued - before.tasks.enqueued),
         (&CHECKINS, checkins(after) - checkins(before)),
         (&HEARTBEATS, after.heartbeats - before.heartbeats),
         (&REPAIRS, repairs(after) - repairs(before)),
@@ -165,6 +172,7 @@ pub(crate) fn count_failure(failure: &Failure) {
     let counter = match failure {
         Failure::Bad(_) | Failure::Unreadable => Some(&REFUSED_ERR),
         Failure::WrongType => Some(&REFUSED_WRONGTYPE),
+        Failure::Refused(Refusal::OtherIssue { .. }) => Some(&REFUSED_ERR),
         Failure::Refused(refusal) => REFUSED.get(refusal.code_index()),
         Failure::Panicked => None,
     };
@@ -257,11 +265,16 @@ pub(crate) fn info(info: &Info<'_>) {
     info.text("version", env!("CARGO_PKG_VERSION"));
     info.number("projects", PROJECTS.load(Ordering::Relaxed).max(0).unsigned_abs());
     info.number("leases", LEASES.load(Ordering::Relaxed).max(0).unsigned_abs());
+    info.number("tasks", TASKS.load(Ordering::Relaxed).max(0).unsigned_abs());
+    info.number("dead_tasks", DEAD_TASKS.load(Ordering::Relaxed).max(0).unsigned_abs());
+    info.number("blocked_claims", waiters::count());
     count("checkouts", &CHECKOUTS);
+    count("claims", &CLAIMS);
     count("checkins", &CHECKINS);
     count("heartbeats", &HEARTBEATS);
+    count("enqueued", &ENQUEUED);
     count("repairs", &REPAIRS);
-    for (code, counter) in Refusal::CODES.iter().zip(&REFUSED) {
+    for (code, counter) in Refusal::CODES.iter().zip(&REFUSED).filter(|(code, _)| **code != "ERR") {
         count(&format!("refused_{}", code.to_ascii_lowercase()), counter);
     }
     count("refused_err", &REFUSED_ERR);

@@ -12,14 +12,49 @@ pub(crate) static PROJECTS: AtomicI64 = AtomicI64::new(0);
 /// How many issues are held in all of them.
 pub(crate) static LEASES: AtomicI64 = AtomicI64::new(0);
 
+/// How many tasks wait or are delayed in all of them.
+pub(crate) static TASKS: AtomicI64 = AtomicI64::new(0);
+
+/// How many tasks are dead in all of them.
+pub(crate) static DEAD_TASKS: AtomicI64 = AtomicI64::new(0);
+
 /// How many projects could not be read.
 pub(crate) static UNREADABLE: AtomicI64 = AtomicI64::new(0);
+
+/// What a value adds to the server's counts.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    leases: i64,
+    tasks: i64,
+    dead: i64,
+}
+
+impl Counts {
+    fn of(project: &Project) -> Self {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let (tasks, dead) = project.task_count();
+        let leases = i64::try_from(project.leases()).unwrap_or(i64::MAX);
+        Self { leases, tasks: count(tasks), dead: count(dead) }
+    }
+
+    /// Adds to the server's counts what these exceed others by.
+    fn add_beyond(self, other: Self) {
+        let add = |total: &AtomicI64, more: i64| {
+            if more != 0 {
+                total.fetch_add(more, Ordering::Relaxed);
+            }
+        };
+        add(&LEASES, self.leases - other.leases);
+        add(&TASKS, self.tasks - other.tasks);
+        add(&DEAD_TASKS, self.dead - other.dead);
+    }
+}
 
 /// A project, counted for as long as it exists. It may be dropped on another thread.
 #[derive(Debug)]
 pub(crate) struct Value {
     project: Project,
-    counted: i64,
+    counted: Counts,
     /// The pieces of a project that could not be read, as they came. It is then kept from all commands: to show it empty
     /// would hand out again what its workers hold.
     unreadable: Option<Vec<Vec<u8>>>,
@@ -29,7 +64,7 @@ pub(crate) struct Value {
 impl Value {
     pub(crate) fn new(project: Project) -> Self {
         PROJECTS.fetch_add(1, Ordering::Relaxed);
-        let mut value = Self { project, counted: 0, unreadable: None, announcer: Announcer::default() };
+        let mut value = Self { project, counted: Counts::default(), unreadable: None, announcer: Announcer::default() };
         value.recount();
         value
     }
@@ -92,18 +127,18 @@ impl Value {
         (&self.project, &mut self.announcer)
     }
 
-    /// Brings the server's count of leases up to date.
+    /// Brings the server's counts up to date.
     pub(crate) fn recount(&mut self) {
-        let leases = i64::try_from(self.project.leases()).unwrap_or(i64::MAX);
-        LEASES.fetch_add(leases - self.counted, Ordering::Relaxed);
-        self.counted = leases;
+        let counts = Counts::of(&self.project);
+        counts.add_beyond(self.counted);
+        self.counted = counts;
     }
 }
 
 impl Drop for Value {
     fn drop(&mut self) {
         PROJECTS.fetch_sub(1, Ordering::Relaxed);
-        LEASES.fetch_sub(self.counted, Ordering::Relaxed);
+        Counts::default().add_beyond(self.counted);
         UNREADABLE.fetch_sub(i64::from(!self.is_readable()), Ordering::Relaxed);
     }
 }

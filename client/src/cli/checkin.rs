@@ -1,19 +1,27 @@
 //! `poppo checkin`: CHECKIN, for scripts.
 
+use std::time::Duration;
+
 use poppo::{Checkin, IssueNumber, Outcome, Token};
 
-use crate::cli::Context;
+use crate::cli::{Context, claim};
 use crate::exit::Failure;
+use crate::human::parse_duration;
 
 /// Check an issue in: report how the work on it ended
 ///
 /// Give the token that `checkout` printed: where the lease was lost meanwhile, the report is then refused with exit code
 /// 76 instead of being taken for somebody else's.
+///
+/// The lease's task is finished by `completed` and `awaiting-response`, dropped by `cancelled`, and dead by `error`, unless
+/// --retry has it wait again. With --next, the next task is claimed in the same step and printed as `poppo claim` does;
+/// where there is none, that is exit code 75, and the issue is checked in all the same.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Example:
   $ poppo checkin 123 --process nightly --status completed --token $TOKEN \\
-      --result '{\"pr\":77}' --meta branch=fix-123")]
+      --result '{\"pr\":77}' --meta branch=fix-123
+  $ poppo checkin 123 --process nightly --status error --reason \"no network\" --retry 5m")]
 pub(crate) struct Args {
     /// The issue's number
     issue: IssueNumber,
@@ -35,6 +43,13 @@ pub(crate) struct Args {
     /// Why, in words
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// With status error: queue the task again after so much time, up to 365d; one that failed max-attempts times is
+    /// dead all the same
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    retry: Option<Duration>,
+    /// Claim the next task, of the types that the process claimed last
+    #[arg(long)]
+    next: bool,
     /// Anything else worth keeping; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     meta: Vec<(String, String)>,
@@ -57,8 +72,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         incarnation: args.incarnation,
         result: args.result,
         reason: args.reason,
+        retry: args.retry,
         metadata: args.meta,
     };
+    if args.next {
+        let next = project.checkin_and_claim(&checkin).await?.ok_or_else(claim::nothing_to_claim)?;
+        if context.out.json {
+            return Ok(context.out.document(&next)?);
+        }
+        return Ok(context.out.table(&claim::table(&next), "")?);
+    }
     project.checkin(&checkin).await?;
     let document = serde_json::json!({ "issue": checkin.issue, "status": checkin.outcome });
     Ok(context.out.say(&document, &format!("issue {} is checked in as {}", checkin.issue, checkin.outcome))?)

@@ -11,12 +11,12 @@ use crate::output::{self, Field, Lines, Output, Tone, status_tone};
 const EVENTS_PER_CALL: u32 = 10_000;
 
 /// What the table shows of an event.
-const HEADINGS: &[&str] = &["ID", "TIME", "ISSUE", "EVENT", "CHANGE", "PROCESS", "TOKEN", "REASON"];
+const HEADINGS: &[&str] = &["ID", "TIME", "ISSUE", "EVENT", "CHANGE", "PROCESS", "TOKEN", "TASK", "REASON"];
 
 /// Show what happened to the project's issues, oldest first
 ///
-/// Each change of an issue's status is an event: checkout, takeover, checkin, repair, evict or forget. With --follow it
-/// goes on with what happens next, until Ctrl-C, or until nobody reads its output any more. A server that goes away is
+/// Each change of an issue's status or of a task is an event: checkout, claim, takeover, checkin, repair, evict or forget of
+/// an issue, enqueue, dead, cancel or revive of a task. With --follow it goes on with what happens next, until Ctrl-C, or until nobody reads its output any more. A server that goes away is
 /// waited for; once it is back, the events go on where they ended.
 ///
 /// The project keeps the last 10000 events, or as many as its setting events-kept says. Where events are gone before
@@ -172,6 +172,7 @@ fn row(event: &Event) -> Vec<Field> {
         Field::toned(change(event), event.status.map_or(Tone::Quiet, status_tone)),
         Field::optional(event.process.as_ref()),
         Field::number(event.token.map(|token| token.to_string()).unwrap_or_default()),
+        Field::optional(event.task.as_ref()),
         Field::optional(event.reason.as_ref()),
     ]
 }

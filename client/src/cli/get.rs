@@ -58,11 +58,19 @@ fn table(issue: &Issue, now: SystemTime) -> Table {
         ("reported", time(issue.progress_time.as_ref())),
         ("orphan", issue.orphan.map(|reason| reason.to_string())),
         ("orphan since", time(issue.orphan_since.as_ref())),
+        ("task", text(issue.task.as_ref())),
+        ("failed before", issue.attempts.filter(|count| *count > 0).map(|count| format!("{count} times"))),
+        ("requeued before", issue.orphan_count.filter(|count| *count > 0).map(|count| format!("{count} times"))),
+        ("payload", issue.payload.as_ref().map(ToString::to_string)),
+        ("asked to stop", time(issue.cancel_time.as_ref())),
+        ("asked because", text(issue.cancel_reason.as_ref())),
         ("ended", time(issue.end_time.as_ref())),
         ("ended by", issue.ended_by.map(|by| by.to_string())),
         ("reason", text(issue.reason.as_ref())),
         ("result", issue.result.as_ref().map(ToString::to_string)),
         ("completed", time(issue.completed_time.as_ref())),
+        ("waiting tasks", issue.tasks.map(|count| count.to_string())),
+        ("dead tasks", issue.dead_tasks.map(|count| count.to_string())),
     ];
     for (name, value) in rows {
         if let Some(value) = value {

@@ -12,7 +12,7 @@ use crate::output::{Field, Table};
 /// Say that a process is alive, and see what it still holds
 ///
 /// One beat renews all its leases. An issue that is missing from the answer was lost; exit code 76 means that all were:
-/// stop the work.
+/// stop the work. It also says which issues somebody asked it to stop: those are to be checked in as cancelled.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Example:
@@ -45,5 +45,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         table.row([Field::number(issue), Field::number(token)]);
     }
     context.out.table(&table, "it holds no issue")?;
+    if !beat.cancel.is_empty() {
+        let issues: Vec<String> = beat.cancel.iter().map(ToString::to_string).collect();
+        context.out.line(&format!("asked to stop: {}", issues.join(", ")))?;
+    }
+    if beat.drain > 0 {
+        context.out.line("the project is drained: no task can be claimed")?;
+    }
     Ok(context.out.line(&format!("to be heard of again within {}", human::duration(beat.time_to_live())))?)
 }

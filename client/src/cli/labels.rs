@@ -114,6 +114,9 @@ fn latest(listed: Vec<Unlabelled>, events: &[Event]) -> Vec<Unlabelled> {
     let mut rows: BTreeMap<IssueNumber, Unlabelled> = listed.into_iter().map(|row| (row.issue, row)).collect();
     for event in events {
         let Some(issue) = event.issue else { continue };
+        if is_of_a_task_only(event) {
+            continue;
+        }
         if rows.get(&issue).is_some_and(|row| row.version >= event.id) {
             continue;
         }
@@ -125,6 +128,12 @@ fn latest(listed: Vec<Unlabelled>, events: &[Event]) -> Vec<Unlabelled> {
     let mut rows: Vec<Unlabelled> = rows.into_values().collect();
     rows.sort_by_key(|row| row.version);
     rows
+}
+
+/// Whether the event changed a task and left its issue what it was: then it gave the status no new version.
+fn is_of_a_task_only(event: &Event) -> bool {
+    let of_a_task = [EventKind::Enqueue, EventKind::Dead, EventKind::Cancel, EventKind::Revive];
+    of_a_task.contains(&event.event) && event.status == event.from
 }
 
 fn fields(row: &Unlabelled) -> [Field; 3] {
@@ -160,6 +169,15 @@ mod tests {
             event(9, 2, None),
         ];
         assert_eq!(latest(Vec::new(), &events), [row(1, Status::Processing, 6), row(9, Status::Error, 7)]);
+    }
+
+    #[test]
+    fn what_happens_to_a_task_alone_is_no_new_version() {
+        let mut queued = event(6, 9, Some(Status::Error));
+        queued.event = EventKind::Enqueue;
+        queued.from = Some(Status::Error);
+        let events = [event(5, 9, Some(Status::Error)), queued];
+        assert_eq!(latest(Vec::new(), &events), [row(9, Status::Error, 5)]);
     }
 
     #[test]

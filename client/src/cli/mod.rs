@@ -1,9 +1,13 @@
 //! The subcommands, one file each. Here is only what they share: the options that all take, and their order in the help.
 
+mod cancel;
 mod checkin;
 mod checkout;
+mod claim;
 mod config;
 mod demo;
+mod drain;
+mod enqueue;
 mod events;
 mod evict;
 mod forget;
@@ -14,9 +18,11 @@ mod list;
 mod liveness;
 mod orphans;
 mod repair;
+mod revive;
 mod run;
 mod stats;
 mod up;
+mod work;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -40,6 +46,9 @@ const DEFAULT_PROJECT: &str = "poppo";
 /// the issue in when it is done. A worker that falls silent loses its issues to others, who get higher tokens; what it
 /// reports later under its old token is refused.
 ///
+/// Work can wait in a queue: `poppo enqueue` puts a task on an issue there, and `poppo work` has a command do one after
+/// another. `poppo run` works on one issue by its number.
+///
 /// Everything is kept by a Redis server that has the Poppo module loaded. `poppo up` runs one; `poppo demo` shows it
 /// all at work, with a worker killed and another one frozen.
 #[derive(Debug, Parser)]
@@ -54,7 +63,7 @@ Exit codes:
   0   done
   1   failed
   2   asked in a way that makes no sense
-  75  somebody else has the issue, or it is done: nothing to do here now
+  75  somebody else has the issue, it is done, or nothing is to be claimed: nothing to do here now
   76  the lease was lost: what was done under it no longer counts
 
 Where the server is looked for, without --url and POPPO_URL: first the `poppo up` that runs in
@@ -62,7 +71,8 @@ Where the server is looked for, without --url and POPPO_URL: first the `poppo up
 
 Example:
   $ poppo up &
-  $ poppo run 123 --title \"Crash on start\" -- ./fix-issue.sh
+  $ poppo enqueue 123 --title \"Crash on start\" --priority high
+  $ poppo work --jobs 2 --retry -- ./fix-issue.sh
   $ poppo list"
 )]
 pub(crate) struct Cli {
@@ -90,7 +100,7 @@ pub(crate) struct Cli {
     )]
     project: String,
 
-    /// Print one JSON document instead of text (with --follow, one a line), and errors as
+    /// Print one JSON document instead of text (with --follow, and `work`, one a line), and errors as
     /// {"error":{"code","message"}} on stderr
     #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
@@ -102,7 +112,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Args),
+    Work(work::Args),
     Run(run::Args),
+    Enqueue(enqueue::Args),
+    Claim(claim::Args),
+    Cancel(cancel::Args),
+    Revive(revive::Args),
+    Drain(drain::Args),
     Checkout(checkout::Args),
     Checkin(checkin::Args),
     Heartbeat(heartbeat::Args),
@@ -118,8 +134,6 @@ enum Command {
     Forget(forget::Args),
     Config(config::Args),
     Demo(demo::Args),
-    #[command(hide = true)]
-    DemoWorker(demo::WorkerArgs),
     #[command(hide = true)]
     DemoNote(demo::NoteArgs),
 }
@@ -153,10 +167,15 @@ impl Cli {
         let context = Context { url, project, out: Output::new(self.json) };
         match self.command {
             Command::Up(args) => return up::run(args, &context).await,
+            Command::Work(args) => return work::run(args, &context).await,
             Command::Run(args) => return run::run(args, &context).await,
             Command::Demo(args) => return demo::run(args, &context).await,
-            Command::DemoWorker(args) => demo::work(args, &context).await?,
             Command::DemoNote(args) => demo::note(&args)?,
+            Command::Enqueue(args) => enqueue::run(args, &context).await?,
+            Command::Claim(args) => claim::run(args, &context).await?,
+            Command::Cancel(args) => cancel::run(args, &context).await?,
+            Command::Revive(args) => revive::run(&args, &context).await?,
+            Command::Drain(args) => drain::run(&args, &context).await?,
             Command::Checkout(args) => checkout::run(args, &context).await?,
             Command::Checkin(args) => checkin::run(args, &context).await?,
             Command::Heartbeat(args) => heartbeat::run(args, &context).await?,

@@ -14,11 +14,14 @@ const ORPHANS_PER_CALL: u32 = 10_000;
 ///
 /// Fenced by the token that `poppo orphans` shows: where the holder came back, or somebody else has the issue by now,
 /// nothing happens. With --all, such issues are passed over.
+///
+/// The lease's task, if it has one, is dead then; with --requeue it waits again for the next worker.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Example:
   $ poppo orphans
   $ poppo repair 127 --token 1750327200000000
+  $ poppo repair --all --requeue
   $ poppo repair --all --status awaiting-response --reason \"worker lost\"")]
 pub(crate) struct Args {
     /// The issue's number
@@ -33,6 +36,9 @@ pub(crate) struct Args {
     /// What the issue becomes: error or awaiting-response [default: error]
     #[arg(long, value_name = "STATUS")]
     status: Option<Outcome>,
+    /// Queue its task again; one that was queued again max-orphans times before is dead all the same
+    #[arg(long)]
+    requeue: bool,
     /// Why, in words
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -58,7 +64,13 @@ struct Skipped {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let project = context.project().await?;
-    let request = |issue, token| Repair { issue, token, outcome: args.status, reason: args.reason.clone() };
+    let request = |issue, token| Repair {
+        issue,
+        token,
+        outcome: args.status,
+        requeue: args.requeue,
+        reason: args.reason.clone(),
+    };
     if let (Some(issue), Some(token)) = (args.issue, args.token) {
         let status = project.repair(&request(issue, token)).await?;
         let document = Repaired { issue, token, status: Some(status), skipped: None };

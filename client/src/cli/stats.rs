@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poppo::{Durations, Stats};
+use poppo::{Durations, Priority, QueueCounts, Stats};
 
 use crate::cli::{Context, clock};
 use crate::exit::{FAILED, Failure};
@@ -21,7 +21,7 @@ pub(crate) struct Args {}
 pub(crate) async fn run(_args: &Args, context: &Context) -> Result<(), Failure> {
     let project = context.project().await?;
     let Some(stats) = project.stats().await? else {
-        let message = format!("project {} does not exist yet: its first checkout makes it", project.key());
+        let message = format!("project {} does not exist yet: its first checkout or task makes it", project.key());
         return Err(Failure::new(FAILED, "UNKNOWN", message));
     };
     if context.out.json {
@@ -39,12 +39,18 @@ fn table(stats: &Stats, created: &str) -> Table {
     row(
         "issues",
         format!(
-            "{} processing, {} completed, {} awaiting response, {} error, {} cancelled",
-            issues.processing, issues.completed, issues.awaiting_response, issues.error, issues.cancelled
+            "{} processing, {} queued, {} completed, {} awaiting response, {} error, {} cancelled",
+            issues.processing,
+            issues.queued,
+            issues.completed,
+            issues.awaiting_response,
+            issues.error,
+            issues.cancelled
         ),
     );
     row("processes", stats.processes.to_string());
     row("orphans", stats.orphans.to_string());
+    row("queue", queue(&stats.queue));
     row("checkouts", stats.checkouts.to_string());
     row(
         "check-ins",
@@ -58,9 +64,47 @@ fn table(stats: &Stats, created: &str) -> Table {
     row("repairs", format!("{expired} expired, {dead} dead, {replaced} replaced"));
     row("takeovers", stats.takeovers.to_string());
     row("evictions", stats.evictions.to_string());
+    let tasks = &stats.tasks;
+    row(
+        "tasks",
+        format!(
+            "{} enqueued, {} claimed, {} finished, {} retried, {} requeued, {} cancelled, {} dead, {} revived",
+            tasks.enqueued,
+            tasks.claimed,
+            tasks.finished,
+            tasks.retried,
+            tasks.requeued,
+            tasks.cancelled,
+            tasks.dead,
+            tasks.revived
+        ),
+    );
+    row("waited for", durations(&stats.wait));
     row("held for", durations(&stats.hold));
     row("orphaned for", durations(&stats.detection));
     table
+}
+
+/// `3 waiting (urgent 1, normal 2; the oldest for 5s), 1 delayed, …`
+fn queue(queue: &QueueCounts) -> String {
+    let depth: Vec<String> = queue
+        .depth
+        .iter()
+        .rev()
+        .map(|(number, count)| {
+            let name = Priority::try_from(*number).map_or_else(|_| number.to_string(), |level| level.to_string());
+            format!("{name} {count}")
+        })
+        .collect();
+    let waiting = match depth.as_slice() {
+        [] => String::new(),
+        depth => {
+            format!(" ({}; the oldest for {})", depth.join(", "), human::duration(Duration::from_millis(queue.oldest)))
+        }
+    };
+    let drained = if queue.drain > 0 { "; drained" } else { "" };
+    let (running, dead) = (queue.running, queue.dead);
+    format!("{} waiting{waiting}, {} delayed, {running} running, {dead} dead{drained}", queue.waiting, queue.delayed)
 }
 
 fn durations(durations: &Durations) -> String {

@@ -329,8 +329,7 @@ impl Report {
             ("longest wait of a client until it is freed".to_owned(), self.scaling.whole.unlink_probe),
         ];
         for (name, time) in rows {
-            let note = if time.is_zero() { "below 1 ms".to_owned() } else { String::new() };
-            self.row(STALLS, name, (millis(time), "ms"), note, Some(Target::AtMost(30.0)));
+            self.row(STALLS, name, (millis(time), "ms"), String::new(), Some(Target::AtMost(30.0)));
         }
     }
 
@@ -362,6 +361,8 @@ impl Row {
         match self.unit {
             "×" => format!("{:.2} ×", self.figure),
             "µs" => format!("{:.2} µs", self.figure),
+            // Only commands that take longer than that are noted.
+            "ms" if self.figure == 0.0 => "below 1 ms".to_owned(),
             "ms" if self.figure < 100.0 => format!("{:.1} ms", self.figure),
             unit => format!("{} {unit}", thousands(self.figure.round() as u64)),
         }

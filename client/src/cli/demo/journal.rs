@@ -1,8 +1,8 @@
 //! What the demo's workers write down, and the verdict on it: was any issue ever held twice?
 //!
 //! Every command that works on an issue notes its own start and end with the token that it works under, by the clock
-//! that all processes of this host share and that never jumps. The verdict rests on these notes and on when orphans
-//! were repaired, never on what the server says of itself.
+//! that all processes of this host share and that never jumps. The verdict on who held what rests on these notes and on
+//! when orphans were repaired, never on what the server says of itself.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use poppo::{IssueNumber, Token};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// One line of the journal.
@@ -27,14 +28,16 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event {
-    /// The command started: its process group, and the `poppo run` that started it.
+    /// The command started: its process group, and the `poppo work` that started it.
     Start { token: Token, group: u32, runner: u32 },
     /// The command is done. Its check-in comes after that.
     End { token: Token },
-    /// `poppo run` exited with 0: the check-in as completed was accepted.
-    Completed,
-    /// `poppo run` was refused, or failed.
-    Refused { code: String, message: String },
+    /// Its worker says that the check-in as completed was accepted.
+    Completed { token: Token },
+    /// Its worker says that it failed, and whether that was for good.
+    Failed { token: Token, reason: String, dead: bool },
+    /// Its worker says that the lease was lost.
+    Lost { token: Token, code: String, message: String },
     /// The demo is about to end an orphan's lease; from now on its holder is fenced off.
     Repaired { token: Token },
 }
@@ -55,21 +58,35 @@ pub(crate) fn append(journal: &Path, entry: &Entry) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(journal)?.write_all(&line)
 }
 
-/// Reads what was appended since it was last asked.
+impl Event {
+    /// The token of the lease that it is about.
+    pub(crate) fn token(&self) -> Token {
+        match self {
+            Self::Start { token, .. }
+            | Self::End { token }
+            | Self::Completed { token }
+            | Self::Failed { token, .. }
+            | Self::Lost { token, .. }
+            | Self::Repaired { token } => *token,
+        }
+    }
+}
+
+/// Reads what was appended to a file of JSON lines since it was last asked.
 pub(crate) struct Reader {
     file: File,
     unfinished: Vec<u8>,
 }
 
 impl Reader {
-    /// From the start of the journal, which need not exist yet.
-    pub(crate) fn open(journal: &Path) -> io::Result<Self> {
-        OpenOptions::new().create(true).append(true).open(journal)?;
-        Ok(Self { file: File::open(journal)?, unfinished: Vec::new() })
+    /// From the start of the file, which need not exist yet.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { file: File::open(path)?, unfinished: Vec::new() })
     }
 
-    /// The entries that are new.
-    pub(crate) fn read(&mut self) -> io::Result<Vec<Entry>> {
+    /// The lines that are new.
+    pub(crate) fn read<T: DeserializeOwned>(&mut self) -> io::Result<Vec<T>> {
         self.file.read_to_end(&mut self.unfinished)?;
         let Some(end) = self.unfinished.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
         let rest = self.unfinished.split_off(end + 1);
@@ -98,7 +115,7 @@ pub(crate) struct Hold {
 pub(crate) struct Verdict {
     /// By issue, in the order of their starts.
     pub(crate) holds: BTreeMap<IssueNumber, Vec<Hold>>,
-    pub(crate) refused_as_held: usize,
+    pub(crate) failed: usize,
     pub(crate) refused_as_stale: usize,
     pub(crate) repaired: usize,
     /// A sentence for each time that an issue was held twice.
@@ -106,7 +123,7 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn checkouts(&self) -> usize {
+    pub(crate) fn claims(&self) -> usize {
         self.holds.values().map(Vec::len).sum()
     }
 }
@@ -122,11 +139,11 @@ pub(crate) fn judge(entries: &[Entry]) -> Verdict {
             Event::Start { token, .. } => {
                 verdict.holds.entry(entry.issue).or_default().push(hold(entry, *token, entries));
             }
-            Event::Completed => completions.entry(entry.issue).or_default().push(&entry.worker),
-            Event::Refused { code, .. } if code == "HELD" => verdict.refused_as_held += 1,
-            Event::Refused { code, .. } if code == "STALE" => verdict.refused_as_stale += 1,
+            Event::Completed { .. } => completions.entry(entry.issue).or_default().push(&entry.worker),
+            Event::Failed { .. } => verdict.failed += 1,
+            Event::Lost { code, .. } if code == "STALE" => verdict.refused_as_stale += 1,
             Event::Repaired { .. } => verdict.repaired += 1,
-            Event::End { .. } | Event::Refused { .. } => {}
+            Event::End { .. } | Event::Lost { .. } => {}
         }
     }
     for (issue, workers) in completions.iter().filter(|(_, workers)| workers.len() > 1) {
@@ -142,11 +159,7 @@ pub(crate) fn judge(entries: &[Entry]) -> Verdict {
 /// From a start to whatever came first: the command's end, its worker's last word on it, or the repair.
 fn hold(start: &Entry, token: Token, entries: &[Entry]) -> Hold {
     let of_issue = || entries.iter().filter(|entry| entry.issue == start.issue);
-    let ends = of_issue().filter(|entry| match &entry.event {
-        Event::End { token: ended } | Event::Repaired { token: ended } => *ended == token,
-        Event::Completed | Event::Refused { .. } => entry.worker == start.worker && entry.time > start.time,
-        Event::Start { .. } => false,
-    });
+    let ends = of_issue().filter(|entry| !matches!(entry.event, Event::Start { .. }) && entry.event.token() == token);
     Hold {
         worker: start.worker.clone(),
         token,
@@ -203,23 +216,30 @@ mod tests {
         Event::Repaired { token: token(number) }
     }
 
-    fn refused(code: &str) -> Event {
-        Event::Refused { code: code.to_owned(), message: String::new() }
+    fn completed(number: u64) -> Event {
+        Event::Completed { token: token(number) }
+    }
+
+    fn lost(number: u64, code: &str) -> Event {
+        Event::Lost { token: token(number), code: code.to_owned(), message: String::new() }
+    }
+
+    fn failed(number: u64) -> Event {
+        Event::Failed { token: token(number), reason: String::new(), dead: false }
     }
 
     #[test]
     fn one_after_another_is_not_twice() {
         let verdict = judge(&[
             entry(10, "a", start(1)),
-            entry(15, "b", refused("HELD")),
             entry(20, "a", end(1)),
-            entry(21, "a", refused("FAILED")),
+            entry(21, "a", failed(1)),
             entry(30, "b", start(2)),
             entry(40, "b", end(2)),
-            entry(41, "b", Event::Completed),
+            entry(41, "b", completed(2)),
         ]);
         assert_eq!(verdict.held_twice, Vec::<String>::new());
-        assert_eq!((verdict.checkouts(), verdict.refused_as_held), (2, 1));
+        assert_eq!((verdict.claims(), verdict.failed), (2, 1));
     }
 
     #[test]
@@ -229,9 +249,9 @@ mod tests {
             entry(30, "demo", repaired(1)),
             entry(31, "b", start(2)),
             entry(39, "b", end(2)),
-            entry(40, "b", Event::Completed),
+            entry(40, "b", completed(2)),
             entry(50, "a", end(1)),
-            entry(51, "a", refused("STALE")),
+            entry(51, "a", lost(1, "STALE")),
         ]);
         assert_eq!(verdict.held_twice, Vec::<String>::new());
         assert_eq!((verdict.repaired, verdict.refused_as_stale), (1, 1));
@@ -275,7 +295,7 @@ mod tests {
 
     #[test]
     fn two_accepted_completions_are_twice() {
-        let verdict = judge(&[entry(10, "a", Event::Completed), entry(20, "b", Event::Completed)]);
+        let verdict = judge(&[entry(10, "a", completed(1)), entry(20, "b", completed(2))]);
         assert_eq!(verdict.held_twice, ["issue 7 was completed by a and by b"]);
     }
 
@@ -292,16 +312,16 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("journal");
         let mut reader = Reader::open(&path)?;
-        assert_eq!(reader.read()?, []);
+        assert_eq!(reader.read::<Entry>()?, []);
         let first = entry(1, "a", start(1));
         append(&path, &first)?;
-        assert_eq!(reader.read()?, [first]);
-        let second = serde_json::to_string(&entry(2, "a", Event::Completed))?;
+        assert_eq!(reader.read::<Entry>()?, [first]);
+        let second = serde_json::to_string(&entry(2, "a", completed(1)))?;
         let (half, rest) = second.split_at(10);
         OpenOptions::new().append(true).open(&path)?.write_all(half.as_bytes())?;
-        assert_eq!(reader.read()?, []);
+        assert_eq!(reader.read::<Entry>()?, []);
         OpenOptions::new().append(true).open(&path)?.write_all(format!("{rest}\n").as_bytes())?;
-        assert_eq!(reader.read()?.len(), 1);
+        assert_eq!(reader.read::<Entry>()?.len(), 1);
         Ok(())
     }
 }

@@ -48,10 +48,10 @@ impl Screen {
     }
 
     /// How far it is.
-    pub(crate) fn progress(&mut self, done: usize, all: usize, held: usize) -> io::Result<()> {
+    pub(crate) fn progress(&mut self, done: usize, all: usize) -> io::Result<()> {
         let filled = (done * BAR).checked_div(all).unwrap_or_default().min(BAR);
         let (full, empty) = ("█".repeat(filled), "░".repeat(BAR - filled));
-        let bar = format!("{full}{empty} {done} of {all} issues done, {held} times HELD");
+        let bar = format!("{full}{empty} {done} of {all} issues done");
         if bar != self.bar {
             self.bar = bar;
             self.draw()?;

@@ -1,26 +1,21 @@
-//! One of the demo's workers: a process that goes through the issues and starts a real `poppo run` for each, until all
-//! of them are done. And the note that the command inside takes of its start and its end.
+//! The demo's workers: real `poppo work` processes, what their commands do to an issue, and what both write down.
 
-use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use poppo::{IssueNumber, Status};
+use poppo::{IssueNumber, Token};
 use serde::Deserialize;
-use tokio::process::Command;
-use tokio::time::sleep;
+use tokio::process::{Child, Command};
 
-use super::journal::{self, Entry, Event};
-use super::{HEARTBEAT_TTL, Task};
-use crate::cli::Context;
+use super::journal::{self, Entry, Event, Reader};
 use crate::exit::Failure;
 use crate::process;
 
-/// The pause between two rounds, in which what others had may become free.
-const PAUSE: Duration = Duration::from_millis(150);
-
-/// What a worker does to an issue: it takes half a second to a second, and leaves a result.
+/// What a worker does to an issue: it takes half a second to a second, and leaves a result. One issue fails once, and one
+/// fails until somebody has mended what it needs.
 const SCRIPT: &str = r#"
 "$POPPO_DEMO_PROGRAM" demo-note start --runner $PPID || exit
 rounds=$((5 + POPPO_ISSUE % 5))
@@ -29,26 +24,11 @@ while [ "$rounds" -gt 0 ]; do
     rounds=$((rounds - 1))
     sleep 0.1
 done
-printf '{"checksum":%s}\n' "$sum" > "$POPPO_DEMO_RESULT"
-exec "$POPPO_DEMO_PROGRAM" demo-note end
+printf '{"checksum":%s}\n' "$sum" > "$POPPO_RESULT"
+"$POPPO_DEMO_PROGRAM" demo-note end
+[ "$POPPO_ISSUE" != "$POPPO_DEMO_FLAKY" ] || [ "$POPPO_ATTEMPTS" -gt 0 ] || exit 1
+[ "$POPPO_ISSUE" != "$POPPO_DEMO_BROKEN" ] || [ -e "$POPPO_DEMO_MENDED" ] || exit 2
 "#;
-
-/// A worker of the demo
-#[derive(Debug, clap::Args)]
-pub(crate) struct WorkerArgs {
-    /// Its name
-    #[arg(long)]
-    pub(crate) name: String,
-    /// Its number, from 0: says in which order it goes through the issues
-    #[arg(long)]
-    pub(crate) number: usize,
-    /// The issues, as JSON
-    #[arg(long)]
-    pub(crate) issues: PathBuf,
-    /// Where it writes down what happened
-    #[arg(long)]
-    pub(crate) journal: PathBuf,
-}
 
 /// A note of a command of the demo
 #[derive(Debug, clap::Args)]
@@ -61,7 +41,7 @@ pub(crate) struct NoteArgs {
 enum Note {
     /// The command starts
     Start {
-        /// The PID of its `poppo run`
+        /// The PID of its `poppo work`
         #[arg(long)]
         runner: u32,
     },
@@ -69,7 +49,7 @@ enum Note {
     End,
 }
 
-/// Writes down that the command starts or ends, with what `poppo run` gave it in its environment.
+/// Writes down that the command starts or ends, with what `poppo work` gave it in its environment.
 pub(crate) fn note(args: &NoteArgs) -> Result<(), Failure> {
     let from_env = |name: &str| std::env::var(name).map_err(|error| Failure::failed(format!("{name}: {error}")));
     let token = from_env("POPPO_TOKEN")?.parse().map_err(poppo::Error::from)?;
@@ -85,92 +65,112 @@ pub(crate) fn note(args: &NoteArgs) -> Result<(), Failure> {
     Ok(journal::append(Path::new(&from_env("POPPO_DEMO_JOURNAL")?), &entry)?)
 }
 
-/// Goes through the issues until all are done.
-pub(crate) async fn work(args: WorkerArgs, context: &Context) -> Result<(), Failure> {
-    let project = context.project().await?;
-    let mut tasks = super::read_tasks(&std::fs::read_to_string(&args.issues)?)?;
-    shuffle_a_bit(&mut tasks, args.number);
-    let mut completed = BTreeSet::new();
-    while !tasks.iter().all(|task| completed.contains(&task.number)) {
-        for task in &tasks {
-            if !completed.contains(&task.number) {
-                let event = attempt(&args, task).await?;
-                let is_done = matches!(&event, Event::Completed)
-                    || matches!(&event, Event::Refused { code, .. } if code == "DONE");
-                if is_done {
-                    completed.insert(task.number);
-                }
-                journal::append(&args.journal, &Entry::now(&args.name, task.number, event))?;
-            }
+/// Where the workers work, and on what.
+#[derive(Debug, Clone)]
+pub(crate) struct Workplace {
+    pub(crate) url: String,
+    pub(crate) project: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) journal: PathBuf,
+    /// For how long a worker may be silent.
+    pub(crate) ttl: Duration,
+    /// How long a failed task waits.
+    pub(crate) pause: Duration,
+    /// The issue that fails once.
+    pub(crate) flaky: IssueNumber,
+    /// The issue that fails until it is mended.
+    pub(crate) broken: IssueNumber,
+}
+
+impl Workplace {
+    /// The file whose being there mends the broken issue.
+    pub(crate) fn mended(&self) -> PathBuf {
+        self.dir.join("mended")
+    }
+}
+
+/// A worker process and the processes below it.
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) child: Child,
+    /// Its process group. Its commands have groups of their own.
+    pub(crate) group: u32,
+    /// Whether the whole group is known to be gone. From then on its number may be anybody's.
+    pub(crate) is_gone: bool,
+    lines: Reader,
+}
+
+impl Worker {
+    /// Starts a real `poppo work`.
+    pub(crate) fn start(name: String, place: &Workplace) -> Result<Self, Failure> {
+        let program = std::env::current_exe()?;
+        let mut command = Command::new(&program);
+        command.args(["--json", "work", "--process", &name, "--ttl", &millis(place.ttl)]);
+        command.args(["--retry", &format!("base={0},max={0}", millis(place.pause)), "--", "sh", "-c", SCRIPT]);
+        command
+            .env("POPPO_URL", &place.url)
+            .env("POPPO_PROJECT", &place.project)
+            .env("POPPO_DEMO_PROGRAM", &program)
+            .env("POPPO_DEMO_JOURNAL", &place.journal)
+            .env("POPPO_DEMO_FLAKY", place.flaky.to_string())
+            .env("POPPO_DEMO_BROKEN", place.broken.to_string())
+            .env("POPPO_DEMO_MENDED", place.mended())
+            // One that is killed cannot clean up after itself.
+            .env("TMPDIR", &place.dir);
+        let out = place.dir.join(format!("{name}.jsonl"));
+        let log = File::create(place.dir.join(format!("{name}.log")))?;
+        command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(log).process_group(0);
+        process::die_with_parent(&mut command);
+        let child = command.spawn()?;
+        let group = child.id().ok_or_else(|| Failure::failed(format!("{name} ended at once")))?;
+        Ok(Self { name, child, group, is_gone: false, lines: Reader::open(&out)? })
+    }
+
+    /// What it said since it was last asked.
+    pub(crate) fn news(&mut self) -> io::Result<Vec<Entry>> {
+        let lines = self.lines.read::<Line>()?;
+        Ok(lines.into_iter().map(|line| Entry::now(&self.name, line.issue, line.event())).collect())
+    }
+}
+
+/// A line of `poppo work --json`.
+#[derive(Debug, Deserialize)]
+struct Line {
+    issue: IssueNumber,
+    token: Token,
+    status: String,
+    reason: Option<String>,
+    code: Option<String>,
+}
+
+impl Line {
+    fn event(self) -> Event {
+        let (token, reason) = (self.token, self.reason.unwrap_or_default());
+        match self.status.as_str() {
+            "completed" => Event::Completed { token },
+            "lost" => Event::Lost { token, code: self.code.unwrap_or_default(), message: reason },
+            status => Event::Failed { token, reason, dead: status == "dead" },
         }
-        let done = project.list_all(Some(Status::Completed)).await?;
-        completed.extend(done.iter().map(|issue| issue.issue));
-        sleep(PAUSE).await;
-    }
-    Ok(())
-}
-
-/// The same order for all, with a few neighbours swapped, differently for each: so that they meet often.
-fn shuffle_a_bit(tasks: &mut [Task], number: usize) {
-    for (index, pair) in tasks.chunks_exact_mut(2).enumerate() {
-        if (index + number).is_multiple_of(3) {
-            pair.reverse();
-        }
     }
 }
 
-/// Tries one issue with a real `poppo run`.
-async fn attempt(args: &WorkerArgs, task: &Task) -> Result<Event, Failure> {
-    let program = std::env::current_exe()?;
-    let result = args.journal.with_file_name(format!("{}.result.json", args.name));
-    let mut command = Command::new(&program);
-    command.args(["--json", "run", &task.number.to_string(), "--once", "--process", &args.name]);
-    command.args(["--type", &task.task_type, "--title", &task.title]);
-    command.args(["--ttl", &format!("{}ms", HEARTBEAT_TTL.as_millis())]);
-    command.arg("--result-file").arg(&result).args(["--", "sh", "-c", SCRIPT]);
-    command
-        .env("POPPO_DEMO_PROGRAM", &program)
-        .env("POPPO_DEMO_JOURNAL", &args.journal)
-        .env("POPPO_DEMO_RESULT", &result)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    process::die_with_parent(&mut command);
-    let output = command.spawn()?.wait_with_output().await?;
-    Ok(if output.status.success() {
-        Event::Completed
-    } else {
-        refusal(&String::from_utf8_lossy(&output.stderr)).unwrap_or_else(|| Event::Refused {
-            code: "FAILED".to_owned(),
-            message: format!("poppo run: {}", output.status),
-        })
-    })
-}
-
-/// The last words of a `poppo run --json`.
-fn refusal(stderr: &str) -> Option<Event> {
-    #[derive(Deserialize)]
-    struct Document {
-        error: Words,
-    }
-    #[derive(Deserialize)]
-    struct Words {
-        code: String,
-        message: String,
-    }
-    let document: Document = serde_json::from_str(stderr.lines().last()?).ok()?;
-    Some(Event::Refused { code: document.error.code, message: document.error.message })
+fn millis(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_is_the_refusal() {
-        let stderr = "poppo: warning\n{\"error\":{\"code\":\"HELD\",\"message\":\"issue 7 …\"}}\n";
-        let expected = Event::Refused { code: "HELD".to_owned(), message: "issue 7 …".to_owned() };
-        assert_eq!(refusal(stderr), Some(expected));
-        assert_eq!(refusal("nonsense"), None);
+    fn the_workers_lines_are_understood() {
+        let event = |json: &str| serde_json::from_str::<Line>(json).unwrap().event();
+        let token = Token::try_from(9).unwrap();
+        assert_eq!(event(r#"{"issue":7,"token":9,"status":"completed","more":1}"#), Event::Completed { token });
+        let dead = event(r#"{"issue":7,"token":9,"status":"dead","reason":"exit status 2"}"#);
+        assert_eq!(dead, Event::Failed { token, reason: "exit status 2".to_owned(), dead: true });
+        let lost = event(r#"{"issue":7,"token":9,"status":"lost","code":"STALE","reason":"r"}"#);
+        assert_eq!(lost, Event::Lost { token, code: "STALE".to_owned(), message: "r".to_owned() });
     }
 }

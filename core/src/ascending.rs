@@ -1,0 +1,194 @@
+//! An ordered map for keys that mostly come in ascending order, as numbers of events and of leases' ends do.
+//!
+//! A B-tree grows in that order at the price of a whole search for each key, and leaves its nodes half empty. Here a new
+//! key goes to the end of the last page without a search, and pages are full. Keys in any other order work as well.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+/// See the module. It grows and shrinks a page at a time, so that no single command pays for moving all of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ascending<K, V> {
+    /// Entries in order, none of the pages empty. A page's key is at most its first entry's, and above the entries of the
+    /// page before.
+    pages: BTreeMap<K, VecDeque<(K, V)>>,
+    len: usize,
+}
+
+impl<K, V> Default for Ascending<K, V> {
+    fn default() -> Self {
+        Self { pages: BTreeMap::new(), len: 0 }
+    }
+}
+
+impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
+    /// Entries of a page at most: few enough that moving half of them costs no more than a search does.
+    const PAGE: usize = 128;
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds an entry, or replaces the value of its key.
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        let Some(mut last) = self.pages.last_entry() else {
+            self.pages.insert(key, VecDeque::from([(key, value)]));
+            self.len = 1;
+            return;
+        };
+        let page = last.get_mut();
+        if page.back().is_none_or(|(back, _)| *back < key) {
+            if page.len() < Self::PAGE {
+                page.push_back((key, value));
+            } else {
+                let mut page = VecDeque::with_capacity(Self::PAGE);
+                page.push_back((key, value));
+                self.pages.insert(key, page);
+            }
+            self.len += 1;
+        } else {
+            self.insert_within(key, value);
+        }
+    }
+
+    /// Adds an entry that does not come behind all others.
+    fn insert_within(&mut self, key: K, value: V) {
+        let place = match self.pages.range(..=key).next_back() {
+            Some((place, _)) => *place,
+            // Before all others: the first page begins there from now on.
+            None => {
+                if let Some((_, first)) = self.pages.pop_first() {
+                    self.pages.insert(key, first);
+                }
+                key
+            }
+        };
+        let page = self.pages.entry(place).or_default();
+        match page.binary_search_by(|(there, _)| there.cmp(&key)) {
+            Ok(at) => {
+                if let Some(entry) = page.get_mut(at) {
+                    entry.1 = value;
+                }
+                return;
+            }
+            Err(at) => page.insert(at, (key, value)),
+        }
+        self.len += 1;
+        if page.len() > Self::PAGE {
+            let upper = page.split_off(Self::PAGE / 2);
+            if let Some((first, _)) = upper.front() {
+                self.pages.insert(*first, upper);
+            }
+        }
+    }
+
+    /// Removes an entry, where it is there.
+    pub(crate) fn remove(&mut self, key: &K) {
+        let Some((place, page)) = self.pages.range_mut(..=*key).next_back() else { return };
+        let Ok(at) = page.binary_search_by(|(there, _)| there.cmp(key)) else { return };
+        page.remove(at);
+        self.len -= 1;
+        if page.is_empty() {
+            let place = *place;
+            self.pages.remove(&place);
+        } else if page.len() < page.capacity() / 4 {
+            page.shrink_to(page.capacity() / 2);
+        }
+    }
+
+    pub(crate) fn contains_key(&self, key: &K) -> bool {
+        let page = self.pages.range(..=*key).next_back();
+        page.is_some_and(|(_, page)| page.binary_search_by(|(there, _)| there.cmp(key)).is_ok())
+    }
+
+    /// The entry of the lowest key.
+    pub(crate) fn first(&self) -> Option<(K, V)> {
+        self.pages.first_key_value()?.1.front().copied()
+    }
+
+    /// The first entry above a key.
+    pub(crate) fn first_above(&self, key: &K) -> Option<(K, V)> {
+        let page = self.pages.range(..=*key).next_back().map(|(_, page)| page);
+        let within = page.and_then(|page| page.get(page.partition_point(|(there, _)| there <= key)));
+        let later = || self.pages.range((Bound::Excluded(*key), Bound::Unbounded)).next()?.1.front();
+        within.or_else(later).copied()
+    }
+
+    /// All entries in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, V)> {
+        self.pages.values().flatten().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(map: &Ascending<u32, u32>, model: &BTreeMap<u32, u32>) {
+        assert!(map.iter().eq(model.iter().map(|(key, value)| (*key, *value))));
+        assert_eq!(map.len(), model.len());
+        let mut before = None;
+        for (place, page) in &map.pages {
+            assert!(!page.is_empty() && page.len() <= Ascending::<u32, u32>::PAGE);
+            assert!(page.front().is_some_and(|(first, _)| place <= first), "{place}");
+            assert!(before.is_none_or(|before| before < *place), "{place} {before:?}");
+            before = page.back().map(|(last, _)| *last);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_map_of_the_standard_library(
+            changes in proptest::collection::vec((0u32..2_000, any::<bool>()), 0..3_000),
+            ascending in 0u32..1_000,
+        ) {
+            let (mut map, mut model) = (Ascending::default(), BTreeMap::new());
+            for key in (0..ascending).chain(3_000..3_000 + ascending) {
+                map.insert(key, key);
+                model.insert(key, key);
+            }
+            for (value, (key, inserts)) in (0..).zip(changes) {
+                if inserts {
+                    map.insert(key, value);
+                    model.insert(key, value);
+                } else {
+                    map.remove(&key);
+                    model.remove(&key);
+                }
+                assert_eq!(map.contains_key(&key), inserts);
+                let above = model.range(key + 1..).next().map(|(key, value)| (*key, *value));
+                assert_eq!(map.first_above(&key), above);
+                assert_eq!(map.first(), model.first_key_value().map(|(key, value)| (*key, *value)));
+            }
+            check(&map, &model);
+            for key in model.keys() {
+                map.remove(key);
+            }
+            check(&map, &BTreeMap::new());
+        }
+    }
+
+    #[test]
+    fn ascending_keys_fill_their_pages() {
+        let mut map = Ascending::default();
+        for key in 0..100_000u32 {
+            map.insert(key, ());
+        }
+        assert!(map.pages.len() <= 100_000 / Ascending::<u32, ()>::PAGE + 1);
+        assert!(map.pages.values().all(|page| page.capacity() == Ascending::<u32, ()>::PAGE));
+    }
+
+    #[test]
+    fn what_was_removed_gives_its_room_back() {
+        let mut map = Ascending::default();
+        for key in 0..100_000u32 {
+            map.insert(key, ());
+        }
+        for key in (0..100_000).filter(|key| key % 100 != 0) {
+            map.remove(&key);
+        }
+        let room: usize = map.pages.values().map(VecDeque::capacity).sum();
+        assert!(room <= 8 * map.len(), "{room} for {}", map.len());
+    }
+}
