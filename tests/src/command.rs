@@ -96,8 +96,14 @@ impl Following {
 
     /// The same, for one of several on a server.
     pub fn named(server: &Server, name: &str, arguments: &[&str]) -> Self {
+        Self::anywhere(server, name, &[&["--url", &server.url(), "--project", "p"], arguments].concat())
+    }
+
+    /// The same, where the arguments say which server is meant.
+    pub fn anywhere(server: &Server, name: &str, arguments: &[&str]) -> Self {
         let (out, err) = (server.dir().join(name), server.dir().join(format!("{name}-said")));
-        let mut command = poppo(server, arguments);
+        let mut command = bare(server.dir());
+        command.args(arguments);
         command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
         Self { child: command.spawn().expect("poppo starts"), out, err }
     }

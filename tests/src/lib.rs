@@ -3,7 +3,8 @@
 //! Here lives what a test needs to *drive* the real thing: [`Server`] starts a redis-server of its own with the
 //! module loaded, [`Connection`] speaks RESP2 or RESP3 to it, [`transcript`] prints and matches answers the way
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
-//! workers work while something happens to the servers, [`cluster`] makes nodes one cluster, [`command`] starts `poppo`, [`golden`] knows what
+//! workers work while something happens to the servers, [`cluster`] makes nodes one cluster, [`command`] starts `poppo`, [`proxy`] loses
+//! answers, [`golden`] knows what
 //! earlier versions wrote. What the answers ought to be stands in the tests, one file per concern, and in
 //! `docs/commands.md`.
 //!
@@ -27,6 +28,7 @@ pub mod golden;
 mod history;
 pub mod load;
 mod portrait;
+pub mod proxy;
 mod random;
 mod server;
 pub mod transcript;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use poppo_tests::command::{Following, json, output, poppo, refusal, runs, signal, words};
+use poppo_tests::proxy::Lossy;
 use poppo_tests::{Connection, Reply as _, Server, artifacts, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -478,6 +479,40 @@ fn people_get_one_aligned_line_a_task() {
     assert_eq!(place(lines[0], "STATUS"), place(lines[1], "completed"));
     assert_eq!(place(lines[0], "STATUS"), place(lines[2], "dead"));
     assert!(lines[1].contains("7:issue") && lines[2].ends_with("exit status 1"), "{text}");
+}
+
+#[test]
+fn an_answer_that_is_lost_on_the_way_costs_no_task_and_does_none_twice() {
+    const TASKS: u64 = 60;
+    let server = Server::start();
+    let mut connection = server.connect();
+    let script = "echo $POPPO_ISSUE $POPPO_TOKEN >> done; [ $POPPO_ATTEMPTS -gt 0 ] || [ $((POPPO_ISSUE % 3)) -gt 0 ]";
+    let network = Lossy::start(&server, &["POPPO.CLAIM", "POPPO.CHECKIN"], 4);
+    let mut workers: Vec<Following> = (0..2)
+        .map(|number| {
+            let (name, url) = (format!("w{number}"), network.url());
+            let options = ["--url", url, "--project", "p", "--json", "work", "--process", &name, "--jobs", "3"];
+            let command = ["--retry", "base=5ms,max=20ms", "--", "sh", "-c", script];
+            Following::anywhere(&server, &name, &[&options[..], &command].concat())
+        })
+        .collect();
+    for issue in 1..=TASKS {
+        connection.ok(&format!("POPPO.ENQUEUE p {issue}"));
+    }
+    wait_until("all are done", || {
+        connection.ok("POPPO.STATS p").count("tasks.finished") == i64::try_from(TASKS).unwrap()
+    });
+    assert!(network.lost() > 10, "{} answers were lost", network.lost());
+    for worker in &mut workers {
+        signal(&worker.child, Signal::TERM);
+        assert_eq!(worker.exit_code(), Some(0), "{}", worker.said());
+    }
+    let text = std::fs::read_to_string(server.dir().join("done")).unwrap();
+    let runs: Vec<&str> = text.lines().collect();
+    assert_eq!(runs.iter().collect::<BTreeSet<_>>().len(), runs.len(), "a run was repeated under its token");
+    assert_eq!(runs.len(), usize::try_from(TASKS + TASKS / 3).unwrap());
+    let stats = connection.ok("POPPO.STATS p");
+    assert_eq!((stats.count("queue.running"), stats.count("queue.dead"), stats.count("orphans")), (0, 0, 0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::exit::Failure;
 
 /// Call an issue's tasks off: those that wait are removed, a worker that has it is asked to stop
 ///
-/// The worker is told at its next heartbeat; `poppo run` and `poppo work` then stop their command and check the issue in as
+/// The worker is told at its next heartbeat, within a minute at most; `poppo run` and `poppo work` then stop their command and check the issue in as
 /// `cancelled`. Where there is nothing to cancel, that is said, and is no failure.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
