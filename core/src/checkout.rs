@@ -143,7 +143,8 @@ impl Project {
     fn take_waiting(&mut self, number: IssueNumber, kind: Option<Name<'_>>) -> Option<Task> {
         let id = Self::default_id(number, kind.map(Name::as_str));
         match self.order.find(&id) {
-            Some(Whereabouts::Waiting(task)) => self.take(task).filter(|task| task.issue == number),
+            // Somebody may have given this id to a task of another issue.
+            Some(Whereabouts::Waiting(task)) if self.queue.tasks.get(&task)?.issue == number => self.take(task),
             _ => None,
         }
     }
