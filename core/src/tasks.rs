@@ -145,7 +145,9 @@ impl Project {
 
     /// Removes the tasks of an issue that wait, and asks its holder to stop.
     pub fn cancel(&mut self, now: Now, issue: IssueNumber, reason: Option<Text<'_>>) -> (Cancelled, Effect) {
-        let waiting: Vec<TaskNumber> = self.order.of_issue(issue).collect();
+        let mut waiting: Vec<TaskNumber> = self.order.of_issue(issue).collect();
+        // Their order there depends on how types are numbered, and on who noticed that they are due: here, not elsewhere.
+        waiting.sort_unstable();
         let record = self.issues.get(&issue);
         let held = record.is_some_and(|record| record.holder().is_some());
         let ask = held && record.is_some_and(|record| record.asked().is_none());
