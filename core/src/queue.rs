@@ -393,11 +393,10 @@ impl Order {
 
     /// The rough size in bytes.
     pub(crate) fn memory(&self) -> usize {
+        // As if all were due, and first of their issue and type: so it does not depend on who noticed what.
         self.ids.len() * size_of::<(CompactString, Whereabouts)>()
-            + self.waiting.len() * size_of::<(IssueNumber, NameId, Rank)>()
-            + self.ready.values().map(BTreeSet::len).sum::<usize>() * size_of::<Rank>()
-            + (self.delayed.len() + self.unripe.len() + self.ripe.len() + self.dead.len())
-                * size_of::<(Instant, TaskNumber)>()
+            + (self.waiting.len() + self.unripe.len()) * size_of::<(IssueNumber, NameId, Rank, Rank)>()
+            + (self.delayed.len() + self.ripe.len() + self.dead.len()) * size_of::<(Instant, TaskNumber)>()
             + self.finished.len() * size_of::<(Finished, u64)>()
     }
 }

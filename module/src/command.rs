@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use poppo_core::{Effect, IssueNumber, Millis, Now, Project, Refusal};
+use poppo_core::{Effect, IssueNumber, Millis, Now, Project, Refusal, TaskId};
 use redis_module::{Context, RedisResult, RedisValue};
 
 use crate::args::{Args, Bad};
@@ -160,6 +160,11 @@ fn decide<W: Write>(
     let mut request = W::parse(&mut args)?;
     W::heed_maxmemory(&mut request, || ffi::is_at_maxmemory(ctx));
     let answered = apply::<W>(ctx, words, now, &request)?;
+    let chosen = args.chosen().map(TaskId::as_str);
+    if now.is_replay() && (answered.effect == Effect::Unchanged || answered.chosen.as_deref() != chosen) {
+        // Where it was decided, it changed something, and claimed what it says.
+        return Err(Bad("it did something else than where it was decided".to_owned()).into());
+    }
     match answered.effect {
         Effect::Changed => Ok(answered.reply),
         Effect::Unchanged => instead(&request).unwrap_or(Ok(answered.reply)),

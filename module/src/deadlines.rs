@@ -92,8 +92,10 @@ fn arm_within(ctx: &Context, name: Word<'_>, announcer: &mut Announcer, now: Ins
     announcer.armed = ffi::start_timer(ctx, wait, name).map(|timer| Armed { timer, at });
 }
 
-/// A project came to be at this key by other means than our commands: a timer that it had knows another key.
-pub(crate) fn settle(ctx: &Context, name: Word<'_>, value: &mut Value) {
+/// A project may have come to be at this key by other means than our commands: a timer that it had knows another key.
+pub(crate) fn settle(ctx: &Context, name: Word<'_>) {
+    let Ok(mut key) = Key::open(ctx, name) else { return };
+    let Some(value) = key.value() else { return };
     if let Some(armed) = value.announcer.armed.take() {
         ffi::stop_timer(ctx, armed.timer);
     }

@@ -452,6 +452,12 @@ pub(crate) fn database(ctx: &Context) -> i32 {
     unsafe { raw::RedisModule_GetSelectedDb.map_or(0, |get| get(ctx.ctx)) }
 }
 
+/// Makes a database the context's. Answers whether there is one of this number.
+pub(crate) fn select_database(ctx: &Context, database: i32) -> bool {
+    // SAFETY: fact 3: reading the table. The context is a live one.
+    unsafe { raw::RedisModule_SelectDb.is_some_and(|select| select(ctx.ctx, database) == raw::Status::Ok as c_int) }
+}
+
 /// Whether the server has no room for more.
 pub(crate) fn is_at_maxmemory(ctx: &Context) -> bool {
     ctx.get_flags().contains(ContextFlags::OOM)
@@ -561,12 +567,7 @@ unsafe extern "C" fn on_key_event(
             let ctx = Context::new(ctx);
             // A copy: while loading, the server passes a key that it has on its stack and lets nobody retain.
             let name = RedisString::create_from_slice(ptr::null_mut(), RedisString::string_as_slice(key));
-            let name = Word::from(&name);
-            if let Ok(mut key) = Key::open(&ctx, name)
-                && let Some(value) = key.value()
-            {
-                deadlines::settle(&ctx, name, value);
-            }
+            deadlines::settle(&ctx, Word::from(&name));
         });
     }
     raw::Status::Ok as c_int
@@ -712,10 +713,11 @@ pub(crate) fn register(ctx: &Context, commands: &[Command]) -> Result<(), String
         unsafe { set_options(ctx.ctx, persistence::MODULE_OPTIONS) };
     }
     let subscribe = subscribe.ok_or("the server has no events")?;
-    let events: [(u64, raw::RedisModuleEventCallback); 3] = [
+    let events: [(u64, raw::RedisModuleEventCallback); 4] = [
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_role_changed)),
         (raw::REDISMODULE_EVENT_CONFIG, Some(on_config_changed)),
+        (raw::REDISMODULE_EVENT_SWAPDB, Some(on_databases_swapped)),
     ];
     for (id, callback) in events {
         // SAFETY: the context is `OnLoad`'s, and the callbacks have the signature of events.
@@ -849,6 +851,17 @@ unsafe extern "C" fn on_role_changed(
     if subevent == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER {
         let _logged = guard(server::take_charge);
     }
+}
+
+unsafe extern "C" fn on_databases_swapped(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    data: *mut c_void,
+) {
+    // SAFETY: for this event the server passes which databases, or nothing, for the time of the call.
+    let Some(swapped) = (unsafe { data.cast::<raw::RedisModuleSwapDbInfo>().as_ref() }) else { return };
+    let _logged = guard(|| waiters::swapped(&Context::new(ctx), [swapped.dbnum_first, swapped.dbnum_second]));
 }
 
 unsafe extern "C" fn on_config_changed(

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use poppo_core::{Millis, Name, Now, Project};
-use redis_module::Context;
+use redis_module::{Context, RedisString};
 
 use crate::deadlines;
 use crate::ffi::{self, Blocked, Handle, Key, Word};
@@ -170,6 +170,22 @@ pub(crate) fn serve(ctx: &Context, project: Word<'_>) {
         SERVED.set(Some(number));
         waiter.client.unblock();
         SERVED.set(None);
+    }
+}
+
+/// Databases changed places, and the clients of each look at the other now: what they wait for may be there.
+pub(crate) fn swapped(ctx: &Context, databases: [i32; 2]) {
+    if WAITING.get() == 0 {
+        return;
+    }
+    let places: Vec<Place> = LINES.with_borrow(|lines| {
+        lines.lines.keys().filter(|(database, _)| databases.contains(database)).cloned().collect()
+    });
+    for (database, name) in places {
+        if ffi::select_database(ctx, database) {
+            let name = RedisString::create_from_slice(std::ptr::null_mut(), &name);
+            deadlines::settle(ctx, Word::from(&name));
+        }
     }
 }
 

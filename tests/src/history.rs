@@ -11,6 +11,11 @@ pub struct History {
     project: String,
     /// The tokens that were granted, most recent last.
     tokens: Vec<i64>,
+    /// Whether it has tasks.
+    queue: bool,
+    /// Who asked for a task last, and who got which issue so, as far as it was learnt.
+    claimant: String,
+    claimed: Vec<(i64, String)>,
 }
 
 const STATUSES: [&str; 4] = ["completed", "awaiting-response", "error", "cancelled"];
@@ -19,7 +24,19 @@ const TEXTS: [&str; 4] = ["short", "\"two words\"", "ünïcode", "\"\""];
 impl History {
     /// The history of `project` that `seed` tells.
     pub fn new(project: &str, seed: u64) -> Self {
-        Self { random: Random::new(seed), project: project.to_owned(), tokens: vec![1] }
+        Self {
+            random: Random::new(seed),
+            project: project.to_owned(),
+            tokens: vec![1],
+            queue: true,
+            claimant: String::new(),
+            claimed: vec![(1, "w1".to_owned())],
+        }
+    }
+
+    /// The same without tasks: each command is one change of one issue at most.
+    pub fn of_leases(project: &str, seed: u64) -> Self {
+        Self { queue: false, ..Self::new(project, seed) }
     }
 
     /// Lives through `steps` commands, some of them in transactions and scripts. Refusals are part of life.
@@ -66,12 +83,102 @@ impl History {
             // A count is a small number, a token is a time.
             Value::Int(token) if *token > 1_000_000 => self.tokens.push(*token),
             Value::Array(results) => results.iter().for_each(|result| self.learn(result)),
+            Value::Map(fields) => {
+                fields.iter().for_each(|(_, value)| self.learn(value));
+                if let Some(Value::Int(issue)) = result.get("issue") {
+                    self.claimed.push((*issue, self.claimant.clone()));
+                }
+            }
             _ => {}
         }
     }
 
     /// The next command line.
     pub fn line(&mut self) -> String {
+        // Tasks come one at a time and issues by tens: half of all that happens shall be about tasks.
+        if self.queue && self.random.one_in(2) { self.line_of_queue() } else { self.line_of_leases() }
+    }
+
+    fn line_of_queue(&mut self) -> String {
+        let project = self.project.clone();
+        let issue = 1 + self.random.below(25);
+        let (process, pid) = self.process();
+        match self.random.below(100) {
+            0..30 => {
+                let candidates = [
+                    self.task(issue).1,
+                    format!("PRIORITY {}", self.random.pick(&["urgent", "low", "7", "0", "1000"])),
+                    format!("DELAY {}", self.random.below(4) * 20),
+                    format!("TITLE {}", self.text()),
+                    format!("PAYLOAD {}", self.random.pick(&["null", "{\"a\":[1,2]}", "\"\\\"\\\"\""])),
+                    "AGAIN".to_owned(),
+                ];
+                let options = self.options(&candidates);
+                format!("POPPO.ENQUEUE {project} {issue}{options}")
+            }
+            30..58 => {
+                let candidates = [
+                    self.random.pick::<&str>(&["TYPE 0", "TYPES 2 1 issue", "TYPES 3 2 2 0"]).to_string(),
+                    format!("REQ r{}", self.random.below(3)),
+                    format!("HOST a PID {pid} TMUX {}", self.text()),
+                    format!("TITLE {}", self.text()),
+                    format!("TTL {}", 1000 + self.random.below(2000)),
+                    "BLOCK 1".to_owned(),
+                ];
+                let options = self.options(&candidates);
+                self.claimant.clone_from(&process);
+                format!("POPPO.CLAIM {project} {process}{}{options}", self.incarnation())
+            }
+            58..80 => {
+                let status = *self.random.pick(&["completed", "error", "error", "cancelled"]);
+                let retry = format!("RETRY {}", self.random.below(3) * 20);
+                let candidates = [
+                    if status == "error" { retry } else { "REASON ended".to_owned() },
+                    format!("NEXT{}", if self.random.one_in(2) { " REQ n" } else { "" }),
+                    format!("TOKEN {}", self.token()),
+                ];
+                let options = self.options(&candidates);
+                // Most often by one who has it.
+                let back = self.random.below(6).min(self.claimed.len() - 1);
+                let (issue, process) = match self.random.below(4) {
+                    0 => (issue as i64, process),
+                    _ => self.claimed[self.claimed.len() - 1 - back].clone(),
+                };
+                self.claimant.clone_from(&process);
+                format!("POPPO.CHECKIN {project} {issue} {process} STATUS {status}{options}")
+            }
+            80..84 => format!("POPPO.CANCEL {project} {issue} REASON {}", self.text()),
+            84..90 => format!("POPPO.REVIVE {project} {}", self.task(issue).0),
+            90..93 => format!("POPPO.REPAIR {project} {issue} TOKEN {} REQUEUE", self.token()),
+            93..95 => format!("POPPO.EVICT {project} {issue} REQUEUE"),
+            // Off more often than on: nothing happens while it is on.
+            95..98 => format!("POPPO.DRAIN {project} {}", self.random.pick(&["ON", "OFF", "off", "off"])),
+            _ => {
+                let (name, value) = match self.random.below(5) {
+                    0 => ("max-attempts", 1 + self.random.below(4)),
+                    1 => ("max-orphans", 1 + self.random.below(3)),
+                    2 => ("max-running", self.random.below(3) * 12),
+                    3 => ("queue-aging", self.random.below(3) * 5),
+                    _ => ("finished-kept", self.random.below(30)),
+                };
+                format!("POPPO.CONFIG {project} SET {name} {value}")
+            }
+        }
+    }
+
+    /// The id of a task of an issue, and the option that makes one of it.
+    fn task(&mut self, issue: usize) -> (String, String) {
+        let kind = self.random.below(3);
+        match self.random.below(4) {
+            0 => (format!("{issue}:issue"), "TYPE issue".to_owned()),
+            // An id that other issues would have, too.
+            1 => (format!("any{kind}"), format!("ID any{kind}")),
+            2 => (format!("{issue}-c{kind}"), format!("ID {issue}-c{kind} TYPE {kind}")),
+            _ => (format!("{issue}:{kind}"), format!("TYPE {kind}")),
+        }
+    }
+
+    fn line_of_leases(&mut self) -> String {
         let project = self.project.clone();
         let issue = 1 + self.random.below(25);
         let (process, pid) = self.process();

@@ -5,19 +5,23 @@
 use redis::Value;
 
 use crate::transcript::show;
-use crate::{Connection, Reply as _};
+use crate::{Connection, Reply as _, wait_until};
 
-/// What is so only at the time of looking: who is an orphan just now.
-const OF_THE_MOMENT: [&str; 4] = ["orphan", "orphanSince", "orphans", "state"];
+/// What is so only at the time of looking: who is an orphan just now, and for how long a task has waited.
+const OF_THE_MOMENT: [&str; 5] = ["orphan", "orphanSince", "orphans", "state", "oldest"];
 
 /// The answers of all reading commands on a project, without what changes with time alone.
 #[track_caller]
 pub fn portrait(connection: &mut Connection, project: &str) -> String {
+    // The tasks of a history are delayed for moments only: afterwards time alone changes none.
+    let stats = format!("POPPO.STATS {project}");
+    wait_until("no task is delayed any more", || connection.ok(&stats).count("queue.delayed") == 0);
     let issues = connection.ok(&format!("POPPO.LIST {project} COUNT 10000"));
     let mut looks: Vec<String> =
         issues.rows()[1].rows().iter().map(|row| format!("POPPO.GET {project} {}", row.count("issue"))).collect();
     looks.push(format!("POPPO.LIST {project} PROCESSES COUNT 10000"));
-    looks.push(format!("POPPO.STATS {project}"));
+    looks.extend(["QUEUE", "DEAD"].map(|what| format!("POPPO.LIST {project} {what} COUNT 10000")));
+    looks.push(stats);
     looks.push(format!("POPPO.EVENTS {project} AFTER 0 COUNT 10000"));
     looks.push(format!("POPPO.LABELS {project} COUNT 10000"));
     looks.push(format!("MEMORY USAGE {project}"));

@@ -12,7 +12,7 @@ use poppo_tests::{Connection, Protocol, Reply as _, Server};
 use redis::Value;
 
 /// Each command in a form that the server of [`furnished`] grants; whatever is appended to it is at fault alone.
-const VALID: [(&str, &str); 15] = [
+const VALID: [(&str, &str); 20] = [
     ("CHECKOUT", "POPPO.CHECKOUT p 1 w1"),
     ("CHECKIN", "POPPO.CHECKIN p 1 w1 STATUS completed"),
     ("HEARTBEAT", "POPPO.HEARTBEAT p w1"),
@@ -28,9 +28,15 @@ const VALID: [(&str, &str); 15] = [
     ("EVENTS", "POPPO.EVENTS p AFTER 0"),
     ("LABELS", "POPPO.LABELS p"),
     ("LABELLED", "POPPO.LABELLED p 2 3"),
+    ("ENQUEUE", "POPPO.ENQUEUE p 5"),
+    ("CLAIM", "POPPO.CLAIM p w1"),
+    ("CANCEL", "POPPO.CANCEL p 4"),
+    ("REVIVE", "POPPO.REVIVE p 2:dead"),
+    ("DRAIN", "POPPO.DRAIN p ON"),
 ];
 
-/// A server with a project `p`: issue 1 held by w1 (host h, PID 5), 2 completed by w1, 3 held by w3, which is dead.
+/// A server with a project `p`: issue 1 held by w1 (host h, PID 5), 2 completed by w1, 3 held by w3, which is dead; a dead
+/// task of issue 2 and a waiting one of issue 4.
 fn furnished() -> Server {
     let server = Server::start();
     let mut connection = server.connect();
@@ -39,12 +45,27 @@ fn furnished() -> Server {
     connection.ok("POPPO.CHECKIN p 2 w1 STATUS completed");
     connection.ok("POPPO.CHECKOUT p 3 w3 HOST h PID 7");
     connection.ok("POPPO.LIVENESS p w3 DEAD HOST h PID 7");
+    connection.ok("POPPO.ENQUEUE p 2 TYPE dead");
+    connection.ok("POPPO.CLAIM p w4");
+    connection.ok("POPPO.CHECKIN p 2 w4 STATUS error");
+    connection.ok("POPPO.CHECKOUT p 2 w1");
+    connection.ok("POPPO.CHECKIN p 2 w1 STATUS completed");
+    connection.ok("POPPO.ENQUEUE p 4");
     server
 }
 
 /// Everything that a refusal must leave as it was.
 fn state(connection: &mut Connection) -> (Vec<u8>, String) {
-    let looks = ["POPPO.GET p 1", "POPPO.GET p 2", "POPPO.GET p 3", "POPPO.STATS p", "POPPO.CONFIG p GET"];
+    let looks = [
+        "POPPO.GET p 1",
+        "POPPO.GET p 2",
+        "POPPO.GET p 3",
+        "POPPO.GET p 4",
+        "POPPO.GET p 5",
+        "POPPO.LIST p QUEUE",
+        "POPPO.LIST p DEAD",
+        "POPPO.CONFIG p GET",
+    ];
     let shown = looks.map(|look| show(&connection.ok(look))).join("\n");
     (connection.dump("p"), shown)
 }
@@ -100,7 +121,7 @@ fn valid(command: &str) -> &'static str {
 type CommandOption = (&'static str, Option<&'static str>);
 
 /// Which options each command takes.
-const OPTIONS: [(&str, &[CommandOption]); 9] = [
+const OPTIONS: [(&str, &[CommandOption]); 12] = [
     (
         "CHECKOUT",
         &[
@@ -123,13 +144,43 @@ const OPTIONS: [(&str, &[CommandOption]); 9] = [
             ("RESULT", Some("{}")),
             ("REASON", Some("r")),
             ("STATUS", Some("completed")),
+            ("RETRY", Some("0")),
+            ("NEXT", None),
+            ("REQ", Some("r")),
         ],
     ),
+    (
+        "ENQUEUE",
+        &[
+            ("ID", Some("x")),
+            ("TYPE", Some("fix")),
+            ("PRIORITY", Some("high")),
+            ("DELAY", Some("5")),
+            ("TITLE", Some("t")),
+            ("PAYLOAD", Some("{}")),
+            ("AGAIN", None),
+        ],
+    ),
+    (
+        "CLAIM",
+        &[
+            ("BLOCK", Some("5")),
+            ("REQ", Some("r")),
+            ("PID", Some("5")),
+            ("HOST", Some("h")),
+            ("INCARNATION", Some("i")),
+            ("TYPE", Some("fix")),
+            ("TITLE", Some("t")),
+            ("TMUX", Some("t")),
+            ("TTL", Some("5000")),
+        ],
+    ),
+    ("CANCEL", &[("REASON", Some("r"))]),
     ("HEARTBEAT", &[("INCARNATION", Some("i")), ("TTL", Some("5000")), ("PROGRESS", Some("p")), ("BRIEF", None)]),
     ("ORPHANS", &[("COUNT", Some("5")), ("HOST", Some("h"))]),
     ("LIVENESS", &[("INCARNATION", Some("i")), ("HOST", Some("h")), ("PID", Some("5"))]),
-    ("REPAIR", &[("STATUS", Some("error")), ("REASON", Some("r")), ("TOKEN", Some("5"))]),
-    ("EVICT", &[("TOKEN", Some("5")), ("REASON", Some("r"))]),
+    ("REPAIR", &[("STATUS", Some("error")), ("REQUEUE", None), ("REASON", Some("r")), ("TOKEN", Some("5"))]),
+    ("EVICT", &[("TOKEN", Some("5")), ("REQUEUE", None), ("REASON", Some("r"))]),
     ("EVENTS", &[("AFTER", Some("0")), ("COUNT", Some("5")), ("BLOCK", Some("5"))]),
     ("LABELS", &[("COUNT", Some("5")), ("BLOCK", Some("5"))]),
 ];
@@ -183,24 +234,77 @@ fn an_unknown_option_is_refused_by_every_command_that_takes_options() {
 }
 
 #[test]
-fn options_of_the_queue_are_refused_until_the_queue_comes() {
+fn what_the_queue_cannot_mean_is_refused() {
     let lines = [
-        ("POPPO.CHECKIN p 1 w1 STATUS error RETRY 100", "RETRY"),
-        ("POPPO.CHECKIN p 1 w1 STATUS completed NEXT", "NEXT"),
-        ("POPPO.CHECKIN p 1 w1 STATUS completed NEXT REQ 5", "NEXT"),
-        ("POPPO.REPAIR p 3 TOKEN 5 REQUEUE", "REQUEUE"),
-        ("POPPO.EVICT p 1 REQUEUE", "REQUEUE"),
-        ("POPPO.LIST p QUEUE", "QUEUE"),
-        ("POPPO.LIST p DELAYED", "DELAYED"),
-        ("POPPO.LIST p DEAD", "DEAD"),
+        ("POPPO.CHECKIN p 1 w1 STATUS completed RETRY 100", "RETRY"),
+        ("POPPO.CHECKIN p 1 w1 RETRY 100 STATUS cancelled", "RETRY"),
+        ("POPPO.CHECKIN p 1 w1 STATUS awaiting-response RETRY 0", "RETRY"),
+        ("POPPO.CHECKIN p 1 w1 STATUS completed REQ r", "NEXT"),
+        ("POPPO.CHECKIN p 1 w1 STATUS completed NEXT r", "'r'"),
+        // What stands behind META is data: there is no NEXT then.
+        ("POPPO.CHECKIN p 1 w1 STATUS completed REQ r META NEXT yes", "NEXT"),
+        ("POPPO.REPAIR p 3 TOKEN 5 REQUEUE yes", "'yes'"),
+        ("POPPO.ENQUEUE p 5 PRIORITY asap", "urgent"),
+        ("POPPO.ENQUEUE p 5 PRIORITY \"\"", "PRIORITY"),
+        ("POPPO.ENQUEUE p 5 PRIORITY hi", "PRIORITY"),
+        ("POPPO.ENQUEUE p 5 PAYLOAD {", "PAYLOAD"),
+        ("POPPO.ENQUEUE p 5 PAYLOAD \"\"", "PAYLOAD"),
+        ("POPPO.ENQUEUE p 5 PAYLOAD \"{} {}\"", "PAYLOAD"),
+        ("POPPO.ENQUEUE p 5 ID 4:issue", "4:issue"),
+        ("POPPO.ENQUEUE p 5 ID 4:issue AGAIN", "4:issue"),
+        ("POPPO.ENQUEUE p 5 ID 2:dead AGAIN", "2:dead"),
+        ("POPPO.CLAIM p w1 TYPES", "TYPES"),
+        ("POPPO.CLAIM p w1 TYPES 2 fix", "TYPES"),
+        ("POPPO.CLAIM p w1 TYPES 1 fix review", "review"),
+        ("POPPO.CLAIM p w1 TYPES 1 fix TYPES 1 fix", "TYPES"),
+        ("POPPO.CLAIM p w1 TYPES 1 fix TYPE fix", "TYPE"),
+        ("POPPO.CLAIM p w1 TYPE fix TYPES 1 fix", "TYPE"),
+        ("POPPO.CLAIM p w1 ONCE", "ONCE"),
+        ("POPPO.CLAIM p w1 TAKEOVER", "TAKEOVER"),
+        ("POPPO.REVIVE p \"\"", "task"),
+        ("POPPO.REVIVE p \"a b\"", "task"),
+        ("POPPO.DRAIN p MAYBE", "ON or OFF"),
+        ("POPPO.DRAIN p 1", "ON or OFF"),
+        ("POPPO.DRAIN p \"\"", "ON or OFF"),
+        ("POPPO.LIST p QUEUE DELAYED", "QUEUE"),
+        ("POPPO.LIST p DEAD DEAD", "DEAD"),
+        ("POPPO.LIST p STATUS error QUEUE", "QUEUE"),
+        ("POPPO.LIST p PROCESSES DELAYED", "DELAYED"),
     ];
     assert_refused(lines.map(|(line, named)| (split(line), named.to_owned())));
+    let types = |count: usize| format!("POPPO.CLAIM p w1 TYPES {count}{}", " t".repeat(count));
+    assert_refused([(split(&types(65)), "TYPES".to_owned())]);
+    let server = furnished();
+    assert_eq!(show(&server.connect().ok(&types(64))), "(nil)");
+}
+
+#[test]
+fn priorities_have_names_and_numbers() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let levels = [
+        ("urgent", 1000),
+        ("dogfooding", 100),
+        ("high", 75),
+        ("normal", 50),
+        ("low", 25),
+        ("deferred", 10),
+        ("URGENT", 1000),
+        ("0", 0),
+        ("1000", 1000),
+        ("50", 50),
+    ];
+    for (index, (level, expected)) in levels.into_iter().enumerate() {
+        assert_eq!(connection.int(&format!("POPPO.ENQUEUE p {} PRIORITY {level}", index + 1)), 1);
+        let queue = connection.ok("POPPO.LIST p QUEUE");
+        assert_eq!(queue.rows()[1].rows()[index].count("priority"), expected, "{level}");
+    }
 }
 
 #[test]
 fn a_number_that_is_none_or_out_of_its_range_is_refused() {
     // The line with `?` where the number stands, the argument's name, the smallest and the largest number allowed.
-    let ranges: [(&str, &str, i128, i128); 22] = [
+    let ranges: [(&str, &str, i128, i128); 30] = [
         ("POPPO.CHECKOUT p ? w9", "issue", 1, 9_007_199_254_740_991),
         ("POPPO.CHECKIN p ? w1 STATUS completed", "issue", 1, 9_007_199_254_740_991),
         ("POPPO.REPAIR p ? TOKEN 5", "issue", 1, 9_007_199_254_740_991),
@@ -223,6 +327,14 @@ fn a_number_that_is_none_or_out_of_its_range_is_refused() {
         ("POPPO.LABELS p BLOCK ?", "BLOCK", 0, 86_400_000),
         ("POPPO.LABELLED p ? 1", "issue", 1, 9_007_199_254_740_991),
         ("POPPO.LABELLED p 2 ?", "version", 1, 9_007_199_254_740_991),
+        ("POPPO.ENQUEUE p ?", "issue", 1, 9_007_199_254_740_991),
+        ("POPPO.ENQUEUE p 5 DELAY ?", "DELAY", 0, 31_536_000_000),
+        ("POPPO.ENQUEUE p 5 PRIORITY ?", "PRIORITY", 0, 1000),
+        ("POPPO.CHECKIN p 1 w1 STATUS error RETRY ?", "RETRY", 0, 31_536_000_000),
+        ("POPPO.CANCEL p ?", "issue", 1, 9_007_199_254_740_991),
+        ("POPPO.CLAIM p w1 BLOCK ?", "BLOCK", 0, 86_400_000),
+        ("POPPO.CLAIM p w1 TYPES ? fix", "TYPES", 1, 64),
+        ("POPPO.CLAIM p w1 PID ?", "PID", 1, 2_147_483_647),
     ];
     assert_refused(ranges.iter().flat_map(|(line, name, low, high)| {
         let out = [low - 1, high + 1, -1, i128::from(u64::MAX), i128::from(u64::MAX) + 2].map(|n| n.to_string());
@@ -292,6 +404,13 @@ fn a_name_that_is_empty_too_long_or_not_printable_ascii_without_spaces_is_refuse
         ("POPPO.LIVENESS p w1 ALIVE HOST ? PID 5", "HOST"),
         ("POPPO.LIVENESS p w1 ALIVE HOST h PID 5 INCARNATION ?", "INCARNATION"),
         ("POPPO.ORPHANS p HOST ?", "HOST"),
+        ("POPPO.ENQUEUE p 5 ID ?", "ID"),
+        ("POPPO.ENQUEUE p 5 TYPE ?", "TYPE"),
+        ("POPPO.CLAIM p ?", "process"),
+        ("POPPO.CLAIM p w1 REQ ?", "REQ"),
+        ("POPPO.CLAIM p w1 TYPE ?", "TYPE"),
+        ("POPPO.CLAIM p w1 TYPES 2 fix ?", "TYPES"),
+        ("POPPO.CHECKIN p 1 w1 STATUS completed NEXT REQ ?", "REQ"),
     ];
     let names = ["\"\"", "\"a b\"", "\" a\"", "\"a\\x00\"", "\"a\\n\"", "\"a\\x7f\"", "\"\\xff\\xfe\"", "wörker"];
     assert_refused(lines.iter().flat_map(|(line, named)| {
@@ -318,6 +437,10 @@ fn text_that_is_no_utf_8_or_too_long_is_refused() {
         ("POPPO.HEARTBEAT p w1 PROGRESS", "PROGRESS"),
         ("POPPO.REPAIR p 3 TOKEN 5 REASON", "REASON"),
         ("POPPO.EVICT p 1 REASON", "REASON"),
+        ("POPPO.ENQUEUE p 5 TITLE", "TITLE"),
+        ("POPPO.ENQUEUE p 5 PAYLOAD", "PAYLOAD"),
+        ("POPPO.CLAIM p w1 TITLE", "TITLE"),
+        ("POPPO.CANCEL p 4 REASON", "REASON"),
     ];
     let long = format!("\"{}\"", "x".repeat(65_535));
     assert_refused(lines.iter().flat_map(|(line, named)| {
@@ -430,6 +553,9 @@ fn too_few_or_too_many_arguments_are_refused() {
         "POPPO.FORGET p 2 3",
         "POPPO.CONFIG p GET heartbeat-ttl 5",
         "POPPO.LABELLED p 2 3 4",
+        "POPPO.REVIVE p 2:dead 5",
+        "POPPO.DRAIN p ON OFF",
+        "POPPO.CANCEL p 4 5",
     ] {
         connection.refused(line, "ERR ");
     }
@@ -462,6 +588,8 @@ fn a_key_of_another_type_is_refused_by_every_command() {
         }
         connection.refused("POPPO.CONFIG p GET", "WRONGTYPE");
         connection.refused("POPPO.LIST p PROCESSES", "WRONGTYPE");
+        connection.refused("POPPO.LIST p QUEUE", "WRONGTYPE");
+        connection.refused("POPPO.CLAIM p w1 BLOCK 0", "WRONGTYPE");
         assert_eq!(connection.text("GET p"), "text");
     }
     let mut connection = server.connect();
@@ -491,7 +619,22 @@ fn the_resolved_form_is_refused_from_clients_transactions_and_scripts() {
     let server = furnished();
     let mut connection = server.connect();
     let before = state(&mut connection);
-    let writers = ["CHECKOUT", "CHECKIN", "HEARTBEAT", "LIVENESS", "REPAIR", "EVICT", "FORGET", "CONFIG", "LABELLED"];
+    let writers = [
+        "CHECKOUT",
+        "CHECKIN",
+        "HEARTBEAT",
+        "LIVENESS",
+        "REPAIR",
+        "EVICT",
+        "FORGET",
+        "CONFIG",
+        "LABELLED",
+        "ENQUEUE",
+        "CLAIM",
+        "CANCEL",
+        "REVIVE",
+        "DRAIN",
+    ];
     for (_, line) in VALID.iter().filter(|(command, _)| writers.contains(command)) {
         let words = split(line);
         // Wherever it stands. Where the resolved form has it is tried with an AOF, in persistence.rs.
@@ -520,6 +663,15 @@ fn the_resolved_form_is_refused_from_clients_transactions_and_scripts() {
         "POPPO.CHECKOUT p 1 w1 AT 1750327200000000",
         "ERR AT is accepted only from the replication link and while loading",
     );
+    for line in [
+        "POPPO.CLAIM p w1 AT 1750327200000000 TASK 4:issue",
+        "POPPO.CLAIM p w1 AT 1750327200000000 TASK 4:issue BLOCK 0",
+        "POPPO.CHECKIN p 1 w1 AT 1750327200000000 TASK 4:issue STATUS completed NEXT",
+        "POPPO.CLAIM p w1 TASK 4:issue",
+        "POPPO.CHECKIN p 1 w1 STATUS completed NEXT TASK 4:issue",
+    ] {
+        connection.refused(line, "ERR ");
+    }
     let refusal = "ERR POPPO.LOAD is accepted only from the replication link and while loading";
     connection.refused("POPPO.LOAD p FIRST piece", refusal);
     connection.refused("POPPO.LOAD new FIRST piece", refusal);
@@ -539,12 +691,22 @@ fn a_refusal_on_a_project_that_does_not_exist_does_not_create_it() {
         ("POPPO.EVICT p 1", "NOTHELD"),
         ("POPPO.CHECKOUT p 1 w1 TTL 1", "ERR"),
         ("POPPO.CONFIG p SET heartbeat-ttl 1", "ERR"),
+        ("POPPO.ENQUEUE p 1 DELAY -1", "ERR"),
+        ("POPPO.CLAIM p w1 BLOCK -1", "ERR"),
     ] {
         connection.refused(line, code);
     }
     assert_eq!(connection.int("POPPO.LIVENESS p w1 DEAD HOST h PID 5"), 0);
     assert_eq!(connection.int("POPPO.FORGET p 1"), 0);
     assert_eq!(connection.int("POPPO.LABELLED p 1 1"), 0);
+    assert_eq!(connection.int("POPPO.REVIVE p 1:issue"), 0);
+    assert_eq!(connection.text("POPPO.CANCEL p 1"), "none");
+    assert_eq!(connection.text("POPPO.DRAIN p OFF"), "OK");
+    assert_eq!(show(&connection.cmd("POPPO.CLAIM p w1")), "(nil)");
+    assert_eq!(show(&connection.cmd("POPPO.CLAIM p w1 BLOCK 1")), "(nil)");
+    for what in ["QUEUE", "DELAYED", "DEAD"] {
+        assert_eq!(show(&connection.cmd(&format!("POPPO.LIST p {what}"))), "1) \"0\"\n2) (empty array)");
+    }
     assert_eq!(show(&connection.cmd("POPPO.EVENTS p AFTER 0")), "(empty array)");
     assert_eq!(show(&connection.cmd("POPPO.EVENTS p AFTER 0 BLOCK 1")), "(nil)");
     assert_eq!(show(&connection.cmd("POPPO.LABELS p")), "(empty array)");

@@ -16,7 +16,7 @@ use poppo_tests::{Connection, History, Random, Server, seed, wait_until};
 const COMMANDS: usize = 1_000_000;
 const PIPELINE: usize = 20_000;
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 21] = [
     "CHECKOUT",
     "CHECKIN",
     "HEARTBEAT",
@@ -33,10 +33,15 @@ const NAMES: [&str; 16] = [
     "EVENTS",
     "LABELS",
     "LABELLED",
+    "ENQUEUE",
+    "CLAIM",
+    "CANCEL",
+    "REVIVE",
+    "DRAIN",
 ];
 
 /// Words that mean something somewhere.
-const WORDS: [&str; 43] = [
+const WORDS: [&str; 60] = [
     "p",
     "q",
     "1",
@@ -79,6 +84,23 @@ const WORDS: [&str; 43] = [
     "AFTER",
     "BLOCK",
     "events-kept",
+    "ID",
+    "1:issue",
+    "PRIORITY",
+    "urgent",
+    "DELAY",
+    "PAYLOAD",
+    "AGAIN",
+    "TYPES",
+    "REQ",
+    "NEXT",
+    "RETRY",
+    "REQUEUE",
+    "ON",
+    "OFF",
+    "TASK",
+    "QUEUE",
+    "DELAYED",
     "",
 ];
 
@@ -97,6 +119,7 @@ fn a_million_commands_of_random_bytes_neither_crash_the_server_nor_leak() {
     }
     assert_eq!(connection.info("poppo", "poppo_panics"), "0");
     assert!(connection.info("poppo", "poppo_checkouts").parse::<u64>().unwrap() > 1000, "nothing was ever granted");
+    assert!(connection.info("poppo", "poppo_claims").parse::<u64>().unwrap() > 1000, "nothing was ever claimed");
     drop(connection);
     let mut connection = emptied(&server);
     wait_until("the memory in use is what it was before, within a mebibyte", || {
@@ -106,6 +129,8 @@ fn a_million_commands_of_random_bytes_neither_crash_the_server_nor_leak() {
     });
     assert_eq!(connection.info("poppo", "poppo_projects"), "0");
     assert_eq!(connection.info("poppo", "poppo_leases"), "0");
+    assert_eq!(connection.info("poppo", "poppo_tasks"), "0");
+    assert_eq!(connection.info("poppo", "poppo_blocked_claims"), "0");
 }
 
 /// Sends a pipeline of nonsense and waits for the last answer.

@@ -66,7 +66,7 @@ impl Picture {
         let numbers: Vec<i64> = self.issues.iter().map(|issue| issue.count("issue")).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "the list is not in order: {numbers:?}");
 
-        for status in ["processing", "completed", "awaiting-response", "error", "cancelled"] {
+        for status in ["processing", "completed", "awaiting-response", "error", "cancelled", "queued"] {
             let listed = self.issues.iter().filter(|issue| issue.field("status") == status).count() as i64;
             assert_eq!(self.stats.count(&format!("issues.{status}")), listed, "{status}");
         }
@@ -258,7 +258,7 @@ fn the_commands_never_contradict_each_other() {
     let first = seed(1);
     for seed in first..first + 4 {
         connection.ok("DEL p");
-        let mut history = History::new("p", seed);
+        let mut history = History::of_leases("p", seed);
         connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
         let mut before = Picture::take(&mut connection);
         for step in 0..400 {

@@ -136,6 +136,64 @@ fn each_event_is_published_as_json() {
 }
 
 #[test]
+fn events_of_tasks_say_which_and_null_where_there_is_no_lease() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let mut listener = Listener::of(&server, "p");
+    for line in [
+        "POPPO.ENQUEUE p 1 TYPE fix",
+        "POPPO.ENQUEUE p 1 TYPE fix PRIORITY high",
+        "POPPO.CLAIM p w1 TYPE fix",
+        "POPPO.CHECKIN p 1 w1 STATUS error REASON broken",
+        "POPPO.REVIVE p 1:fix",
+        "POPPO.ENQUEUE p 2 DELAY 60000",
+        "POPPO.CANCEL p 2 REASON \"not told\"",
+        "POPPO.CLAIM p w1",
+        "POPPO.CANCEL p 1",
+        "POPPO.ENQUEUE p 3",
+        "POPPO.CHECKIN p 1 w1 STATUS error RETRY 0 NEXT",
+        "POPPO.EVICT p 3 REQUEUE",
+        "POPPO.DRAIN p ON",
+        "POPPO.FORGET p 3",
+    ] {
+        connection.ok(line);
+    }
+    let events = connection.ok("POPPO.EVENTS p AFTER 0");
+    let expected = [
+        // Event, status, from, whether there is a lease, task.
+        ("enqueue", "\"queued\"", "null", false, "1:fix"),
+        ("claim", "\"processing\"", "\"queued\"", true, "1:fix"),
+        ("checkin", "\"error\"", "\"processing\"", true, "1:fix"),
+        ("dead", "\"error\"", "\"error\"", true, "1:fix"),
+        ("revive", "\"error\"", "\"error\"", false, "1:fix"),
+        ("enqueue", "\"queued\"", "null", false, "2:issue"),
+        ("cancel", "null", "\"queued\"", false, "2:issue"),
+        ("claim", "\"processing\"", "\"error\"", true, "1:fix"),
+        ("cancel", "\"processing\"", "\"processing\"", true, "1:fix"),
+        ("enqueue", "\"queued\"", "null", false, "3:issue"),
+        ("checkin", "\"cancelled\"", "\"processing\"", true, "1:fix"),
+        ("claim", "\"processing\"", "\"queued\"", true, "3:issue"),
+        ("evict", "\"queued\"", "\"processing\"", true, "3:issue"),
+        ("forget", "null", "\"queued\"", true, ""),
+    ];
+    assert_eq!(events.rows().len(), expected.len(), "{}", show(&events));
+    for (row, (name, status, from, lease, task)) in events.rows().iter().zip(expected) {
+        let (issue, at) = (row.count("issue"), row.field("at"));
+        let token = if lease { row.count("token").to_string() } else { "null".to_owned() };
+        let process = if lease { "\"w1\"" } else { "null" };
+        let task = if task.is_empty() { String::new() } else { format!(",\"task\":\"{task}\"") };
+        assert_eq!(
+            listener.raw(),
+            format!(
+                "{{\"issue\":{issue},\"status\":{status},\"from\":{from},\"processId\":{process},\"token\":{token},\
+                 \"event\":\"{name}\"{task},\"at\":\"{at}\"}}"
+            )
+        );
+    }
+    listener.assert_silent("DRAIN and a higher priority are no events");
+}
+
+#[test]
 fn names_with_quotes_and_backslashes_are_valid_json() {
     let server = Server::start();
     let mut connection = server.connect();
@@ -708,10 +766,16 @@ fn random_histories_announce_what_they_say() {
     for (message, event) in heard.iter().zip(kept) {
         let text = |field: &str| event.get(field).and_then(|value| value.text());
         assert_eq!(message["issue"], event.count("issue"));
-        assert_eq!(message["token"], event.count("token"));
-        for (name, field) in
-            [("status", "status"), ("from", "from"), ("processId", "process"), ("event", "event"), ("at", "at")]
-        {
+        assert_eq!(message["token"].as_i64(), event.get("token").map(|token| token.number()), "{message}");
+        assert_eq!(message.get("task").is_some(), event.get("task").is_some(), "{message}");
+        for (name, field) in [
+            ("status", "status"),
+            ("from", "from"),
+            ("processId", "process"),
+            ("task", "task"),
+            ("event", "event"),
+            ("at", "at"),
+        ] {
             assert_eq!(message[name].as_str(), text(field).as_deref(), "{}", show(event));
         }
     }

@@ -9,6 +9,9 @@
 
 use poppo_tests::{Builder, History, Reply as _, Server, portrait, seed, wait_until};
 
+/// What can happen to a task.
+const TOTALS: [&str; 8] = ["enqueued", "claimed", "finished", "retried", "requeued", "cancelled", "dead", "revived"];
+
 /// Asserts that all servers hold the same project and that none of them failed to apply anything.
 fn assert_agree(primary: &Server, replicas: &[&Server], when: &str) {
     primary.wait_for_replicas(replicas);
@@ -34,13 +37,17 @@ fn replicas_and_aof_agree_with_the_primary_after_random_histories() {
     // What a replica's own setting says must not matter: who is an orphan is the primary's decision.
     let patient = primary.replica(Server::builder().module_arg("restart-grace").module_arg(86_400_000));
     let first = seed(1);
+    let mut totals = [0; TOTALS.len()];
     for seed in first..first + 8 {
         let mut connection = primary.connect();
         connection.ok("DEL p");
         let mut history = History::new("p", seed);
         history.run(&mut connection, 800);
         assert_agree(&primary, &[&plain, &patient], &format!("seed {seed}"));
+        let stats = connection.ok("POPPO.STATS p");
+        totals.iter_mut().zip(TOTALS).for_each(|(sum, total)| *sum += stats.count(&format!("tasks.{total}")));
     }
+    assert!(totals.iter().all(|total| *total > 0), "not all happens: {TOTALS:?} {totals:?}");
     let stats = primary.connect().ok("POPPO.STATS p");
     assert!(stats.count("checkouts") > 50 && stats.count("repairs.replaced") > 0);
     let before = primary.connect().dump("p");
@@ -86,6 +93,30 @@ fn a_replica_that_joins_late_gets_the_whole_value() {
     assert_eq!(shown[0], shown[1]);
     History::new("p", 201).run(&mut primary.connect(), 200);
     assert_agree(&primary, &[&replica], "after more commands");
+}
+
+#[test]
+fn a_replica_that_joins_late_cancels_tasks_in_the_same_order() {
+    let primary = Server::start();
+    let mut connection = primary.connect();
+    // By the primary type `a` is numbered before `b`; whoever loads the tasks meets `b` first.
+    for line in [
+        "POPPO.ENQUEUE p 1 TYPE a",
+        "POPPO.ENQUEUE p 2 TYPE b",
+        "POPPO.CANCEL p 1",
+        "POPPO.ENQUEUE p 9 TYPE b",
+        "POPPO.ENQUEUE p 9 TYPE a",
+        // Due before anybody looks at the replica, and noticed by the primary only.
+        "POPPO.ENQUEUE p 8 TYPE a DELAY 1",
+        "POPPO.ENQUEUE p 8 TYPE b",
+    ] {
+        connection.ok(line);
+    }
+    let replica = primary.replica(Server::builder());
+    wait_until("it is due", || connection.ok("POPPO.LIST p DELAYED").rows()[1].rows().is_empty());
+    connection.ok("POPPO.CANCEL p 9");
+    connection.ok("POPPO.CANCEL p 8");
+    assert_agree(&primary, &[&replica], "after the cancellations");
 }
 
 #[test]

@@ -50,6 +50,13 @@ fn every_command_works_in_a_transaction_and_from_a_script() {
         "POPPO.EVENTS p AFTER 0 BLOCK 0".to_owned(),
         "POPPO.LABELS p BLOCK 0".to_owned(),
         "POPPO.LABELLED p 2 3".to_owned(),
+        "POPPO.CLAIM p w5 BLOCK 0".to_owned(),
+        "POPPO.ENQUEUE p 5 TYPE fix".to_owned(),
+        "POPPO.CLAIM p w5 BLOCK 0 TYPE fix".to_owned(),
+        "POPPO.CHECKIN p 5 w5 STATUS error NEXT".to_owned(),
+        "POPPO.REVIVE p 5:fix".to_owned(),
+        "POPPO.CANCEL p 5".to_owned(),
+        "POPPO.DRAIN p ON".to_owned(),
     ];
     connection.ok("COPY p q");
     connection.ok("MULTI");
@@ -101,6 +108,10 @@ fn at_maxmemory_what_adds_state_is_refused_and_the_rest_still_works() {
     connection.ok("CONFIG SET maxmemory 1");
     connection.refused("POPPO.CHECKOUT p 9 w1", "OOM");
     connection.refused("POPPO.CONFIG p SET max-attempts 7", "OOM");
+    connection.refused("POPPO.ENQUEUE p 9", "OOM");
+    connection.refused("POPPO.CLAIM p w1", "OOM");
+    connection.refused("POPPO.CLAIM p w1 BLOCK 0", "OOM");
+    connection.refused("POPPO.REVIVE p 9:issue", "OOM");
     for line in [
         "POPPO.HEARTBEAT p w1 PROGRESS half",
         "POPPO.LIVENESS p w1 ALIVE HOST h PID 5",
@@ -114,6 +125,9 @@ fn at_maxmemory_what_adds_state_is_refused_and_the_rest_still_works() {
         "POPPO.EVENTS p AFTER 0",
         "POPPO.LABELS p",
         "POPPO.LABELLED p 1 6",
+        "POPPO.CANCEL p 1",
+        "POPPO.DRAIN p ON",
+        "POPPO.LIST p QUEUE",
     ] {
         connection.ok(line);
     }
@@ -227,6 +241,11 @@ fn a_watch_is_touched_by_a_success_and_not_by_a_refusal() {
         "POPPO.LIST p",
         "POPPO.CONFIG p GET",
         "POPPO.LABELLED p 2 2",
+        "POPPO.CLAIM p w1",
+        "POPPO.CANCEL p 9",
+        "POPPO.REVIVE p 9:issue",
+        "POPPO.DRAIN p OFF",
+        "POPPO.ENQUEUE p 9 PAYLOAD {",
         "POPPO.EVENTS p AFTER 0",
         "POPPO.LABELS p",
     ] {
@@ -242,13 +261,20 @@ fn a_watch_is_touched_by_a_success_and_not_by_a_refusal() {
         "POPPO.EVICT p 1",
         "POPPO.FORGET p 1",
         "POPPO.CONFIG p SET heartbeat-ttl 5000",
+        "POPPO.ENQUEUE p 9",
+        "POPPO.ENQUEUE p 9 PRIORITY high",
+        "POPPO.CLAIM p w1",
+        "POPPO.CHECKIN p 9 w1 STATUS error NEXT",
+        "POPPO.REVIVE p 9:issue",
+        "POPPO.CANCEL p 9",
+        "POPPO.DRAIN p ON",
     ] {
         assert!(touched(granted), "{granted}");
     }
 }
 
 /// A command: its name, the words it takes at least (its own name among them), the flags it must have.
-const COMMANDS: [(&str, i64, &[&str]); 15] = [
+const COMMANDS: [(&str, i64, &[&str]); 20] = [
     ("poppo.checkout", 4, &["write", "denyoom"]),
     ("poppo.checkin", 6, &["write"]),
     ("poppo.heartbeat", 3, &["write"]),
@@ -264,6 +290,11 @@ const COMMANDS: [(&str, i64, &[&str]); 15] = [
     ("poppo.events", 4, &["readonly", "blocking"]),
     ("poppo.labels", 2, &["readonly", "blocking"]),
     ("poppo.labelled", 4, &["write"]),
+    ("poppo.enqueue", 3, &["write", "denyoom"]),
+    ("poppo.claim", 3, &["write", "denyoom", "blocking"]),
+    ("poppo.cancel", 3, &["write"]),
+    ("poppo.revive", 3, &["write", "denyoom"]),
+    ("poppo.drain", 3, &["write"]),
 ];
 
 #[test]
@@ -350,11 +381,25 @@ fn info_counts_what_happened_and_what_was_refused() {
     connection.ok("POPPO.HEARTBEAT p w1");
     connection.ok(&format!("POPPO.REPAIR p 3 TOKEN {token}"));
     connection.ok("POPPO.EVICT p 1");
+    connection.refused("POPPO.ENQUEUE p 5 PRIORITY 1001", "ERR");
+    connection.ok("POPPO.ENQUEUE p 5");
+    connection.ok("POPPO.ENQUEUE p 5");
+    connection.ok("POPPO.ENQUEUE p 6 DELAY 60000");
+    connection.ok("POPPO.ENQUEUE p 7");
+    connection.ok("POPPO.CLAIM p w5 REQ r");
+    connection.ok("POPPO.CLAIM p w5 REQ r");
+    connection.ok("POPPO.CHECKIN p 5 w5 STATUS error NEXT");
+    connection.ok("POPPO.CHECKIN p 7 w5 STATUS error RETRY 60000");
     for (field, expected) in [
         ("projects", "1"),
         ("leases", "0"),
-        ("checkouts", "3"),
-        ("checkins", "1"),
+        ("tasks", "2"),
+        ("dead_tasks", "1"),
+        ("blocked_claims", "0"),
+        ("claims", "2"),
+        ("enqueued", "3"),
+        ("checkouts", "5"),
+        ("checkins", "3"),
         ("heartbeats", "1"),
         ("repairs", "2"),
         ("panics", "0"),
@@ -372,8 +417,9 @@ fn info_counts_what_happened_and_what_was_refused() {
     assert_eq!(connection.info("poppo", "poppo_projects"), "2");
     assert_eq!(connection.info("poppo", "poppo_leases"), "2");
     connection.ok("FLUSHALL SYNC");
-    assert_eq!(connection.info("poppo", "poppo_projects"), "0");
-    assert_eq!(connection.info("poppo", "poppo_leases"), "0");
+    for field in ["projects", "leases", "tasks", "dead_tasks"] {
+        assert_eq!(connection.info("poppo", &format!("poppo_{field}")), "0", "{field}");
+    }
 }
 
 #[test]
@@ -526,8 +572,23 @@ fn each_change_is_a_keyspace_event_and_a_refusal_is_none() {
     assert_eq!(connection.int("POPPO.LABELLED p 2 3"), 1);
     connection.ok("POPPO.FORGET p 1");
     connection.ok("POPPO.CONFIG p SET max-attempts 7");
-    let expected =
-        "checkout checkout checkin checkout liveness heartbeat repair evict labelled forget config".split(' ');
+    for line in [
+        "POPPO.ENQUEUE p 8",
+        "POPPO.ENQUEUE p 8",
+        "POPPO.CLAIM p w8",
+        "POPPO.CLAIM p w8",
+        "POPPO.CHECKIN p 8 w8 STATUS error NEXT",
+        "POPPO.REVIVE p 8:issue",
+        "POPPO.CANCEL p 8",
+        "POPPO.CANCEL p 8",
+        "POPPO.DRAIN p ON",
+        "POPPO.DRAIN p ON",
+    ] {
+        connection.ok(line);
+    }
+    let expected = "checkout checkout checkin checkout liveness heartbeat repair evict labelled forget config \
+                    enqueue claim checkin revive cancel drain"
+        .split_ascii_whitespace();
     for event in expected {
         let message = names(&listener.message());
         assert_eq!(message, ["message", "__keyspace@0__:p", &format!("poppo.{event}")]);
@@ -566,6 +627,25 @@ fn a_panic_is_answered_and_leaves_nothing_behind() {
         "POPPO.CONFIG p SET events-kept 2".to_owned(),
         "POPPO.HEARTBEAT p w9".to_owned(),
         "POPPO.FORGET p 1".to_owned(),
+        "POPPO.ENQUEUE p 30 TYPE fix TITLE t PAYLOAD {} DELAY 60000".to_owned(),
+        "POPPO.ENQUEUE p 30 TYPE fix PRIORITY high".to_owned(),
+        "POPPO.ENQUEUE p 31 ID other".to_owned(),
+        "POPPO.ENQUEUE p 32".to_owned(),
+        "POPPO.ENQUEUE p 33".to_owned(),
+        "POPPO.CLAIM p w9 REQ r TYPES 2 fix issue TMUX t TITLE t".to_owned(),
+        "POPPO.CHECKIN p 31 w9 STATUS error REASON r NEXT REQ n".to_owned(),
+        "POPPO.REVIVE p other".to_owned(),
+        "POPPO.CHECKIN p 32 w9 STATUS completed NEXT".to_owned(),
+        "POPPO.CHECKIN p 33 w9 STATUS error RETRY 0".to_owned(),
+        "POPPO.CONFIG p SET queue-aging 100".to_owned(),
+        "POPPO.CLAIM p w10".to_owned(),
+        "POPPO.CANCEL p 31 REASON r".to_owned(),
+        "POPPO.EVICT p 31 REQUEUE".to_owned(),
+        "POPPO.CANCEL p 33 REASON r".to_owned(),
+        "POPPO.CHECKOUT p 30 w9 TYPE fix INCARNATION j".to_owned(),
+        "POPPO.EVICT p 30 REQUEUE".to_owned(),
+        "POPPO.FORGET p 32".to_owned(),
+        "POPPO.DRAIN p ON".to_owned(),
     ] {
         let line = match line.as_str() {
             "POPPO.LABELLED" => {
