@@ -105,7 +105,7 @@ impl Picture {
     pub fn take(connection: &mut Connection, project: &str) -> std::io::Result<Self> {
         let mut lines = vec!["MULTI".to_owned()];
         lines.extend((0..PAGES).map(|page| format!("POPPO.EVENTS {project} AFTER {} COUNT {PAGE}", page * PAGE)));
-        for list in ["QUEUE", "DELAYED", "DEAD", "STATUS processing"] {
+        for list in ["QUEUE", "DELAYED", "QUEUE", "DEAD", "STATUS processing"] {
             lines.push(format!("POPPO.LIST {project} {list} COUNT {PAGE}"));
         }
         lines.push(format!("POPPO.STATS {project}"));
@@ -124,13 +124,17 @@ impl Picture {
             rows.rows()
         };
         let ids = |list: usize| rows(list).iter().map(|task| task.field("task"));
+        let mut waiting: Vec<String> = ids(0).chain(ids(1)).collect();
+        // Time passes within a transaction, too: what fell due between the first two is in the third alone.
+        let fell_due: Vec<String> = ids(2).filter(|id| !waiting.contains(id)).collect();
+        waiting.extend(fell_due);
         Ok(Self {
             project: project.to_owned(),
             events: pages.iter().flat_map(|page| page.rows()).map(Event::read).collect(),
-            waiting: ids(0).chain(ids(1)).collect(),
-            dead: ids(2).collect(),
-            held: rows(3).iter().map(|issue| (issue.count("issue"), issue.count("token"))).collect(),
-            stats: rest[4].clone(),
+            waiting,
+            dead: ids(3).collect(),
+            held: rows(4).iter().map(|issue| (issue.count("issue"), issue.count("token"))).collect(),
+            stats: rest[5].clone(),
         })
     }
 
