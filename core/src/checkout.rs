@@ -112,10 +112,8 @@ impl Project {
             self.refuse_in_use(now, request.process, life)?;
         }
         let token = self.change(now, |project| {
-            let task = match loser {
-                Some(_) => project.orphaned_task(request.issue),
-                None => project.take_waiting(request.issue, request.kind),
-            };
+            let orphaned = loser.and_then(|_| project.orphaned_task(request.issue));
+            let task = orphaned.or_else(|| project.take_waiting(request.issue, request.kind));
             let what = if loser.is_some() { EventKind::Takeover } else { EventKind::Checkout };
             project.grant(now, request, life, Grant { what, task, follows: None, loser })
         });

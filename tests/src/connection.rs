@@ -73,6 +73,11 @@ impl Connection {
         self.try_reply()
     }
 
+    /// Sends a command whose answer is not waited for, to a server that may die meanwhile.
+    pub fn try_send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> std::io::Result<()> {
+        self.stream.write_all(&packed(arguments))
+    }
+
     /// Sends a command line that must succeed.
     #[track_caller]
     pub fn ok(&mut self, line: &str) -> Value {

@@ -3,10 +3,10 @@
 //! Here lives what a test needs to *drive* the real thing: [`Server`] starts a redis-server of its own with the
 //! module loaded, [`Connection`] speaks RESP2 or RESP3 to it, [`transcript`] prints and matches answers the way
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
-//! workers work while something happens to the servers, [`cluster`] makes nodes one cluster, [`command`] starts `poppo`, [`proxy`] loses
-//! answers, [`golden`] knows what
-//! earlier versions wrote. What the answers ought to be stands in the tests, one file per concern, and in
-//! `docs/commands.md`.
+//! workers work while something happens to the servers, [`worker`] is one that crashes, stalls and loses answers, and
+//! [`audit`] decides afterwards whether a task was lost or done twice; [`cluster`] makes nodes one cluster, [`command`]
+//! starts `poppo`, [`proxy`] loses answers, [`golden`] knows what earlier versions wrote. What the answers ought to be
+//! stands in the tests, one file per concern, and in `docs/commands.md`.
 //!
 //! Two rules keep the tests quick and honest: nobody sleeps for a fixed time ([`wait_until`] waits for a
 //! condition), and every server has its own directory and port, so that all tests run side by side.
@@ -20,6 +20,7 @@
 )]
 
 pub mod artifacts;
+pub mod audit;
 pub mod cluster;
 pub mod command;
 mod connection;
@@ -32,6 +33,7 @@ pub mod proxy;
 mod random;
 mod server;
 pub mod transcript;
+pub mod worker;
 
 use std::time::{Duration, Instant};
 

@@ -596,15 +596,15 @@ impl Model {
             self.count_repair(now.at, reason, since);
         }
         let from = self.status_of(request.issue);
+        let carried = worked_on.is_some() && taken.is_some();
         let task = match worked_on {
             // What the orphan worked on goes on in other hands.
             Some(task) => Some(Task { orphans: task.orphans + 1, ..task }),
-            None if taken.is_some() => None,
             None => self.take(&default_id(request.issue, name(request.kind).as_deref()), request.issue),
         };
         let what = if taken.is_some() { EventKind::Takeover } else { EventKind::Checkout };
         if task.is_some() {
-            *self.met.entry(if taken.is_some() { "carried" } else { "adopted" }).or_default() += 1;
+            *self.met.entry(if carried { "carried" } else { "adopted" }).or_default() += 1;
         }
         let reason = orphan.map(|(reason, _)| reason.to_string());
         let token = self.grant(now.at, same, request, (what, from, reason), task, None);
