@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 
 use crate::claim::Next;
-use crate::events::Entry;
+use crate::events::{Entry, Says};
 use crate::issue::{Ended, Issue, Run};
 use crate::life::LifeId;
 use crate::project::{Measure, Project};
@@ -159,13 +159,16 @@ impl Project {
         left: Left<'_>,
     ) -> Status {
         let End { by, outcome, disposal } = end;
-        let (Some(mut issue), Some(life)) = (self.issues.get(&number).cloned(), self.lives.get(&holder)) else {
+        let (Some(issue), Some(life)) = (self.issues.get(&number), self.lives.get(&holder)) else {
             return outcome.into();
         };
-        self.head.ends += 1;
         let (process, pid, host) = (life.process, life.pid, life.host);
+        let (token, started, kind) = (issue.token, issue.started, issue.kind);
+        let (title, completed) = (issue.title.clone(), issue.completed.clone());
+        let (task, asked) = (issue.task().cloned(), issue.asked().is_some());
+        self.head.ends += 1;
         let reason = left.reason.map(Text::as_str).or(left.orphan.map(OrphanReason::as_str));
-        let plan = self.plan(number, &issue, disposal);
+        let plan = self.plan(number, kind, task, asked, disposal);
         let ended = Ended {
             end: self.head.ends,
             at,
@@ -180,32 +183,27 @@ impl Project {
             result: left.result.map(|result| result.as_str().into()),
             metadata: left.metadata(),
         };
-        if outcome == Outcome::Completed {
-            issue.completed = Some(Box::new(at));
-        }
+        let completed = if outcome == Outcome::Completed { Some(Box::new(at)) } else { completed };
         self.head.totals.count_end(by, outcome);
         if by != EndedBy::Repair {
-            self.record(Measure::Hold, at.since(issue.started));
+            self.record(Measure::Hold, at.since(started));
         }
         let status = ended.status();
-        issue.run = Run::Ended(Box::new(ended));
-        issue.version = self.next_event();
-        issue.behind = true;
-        let task = plan.id().map(|id| self.names.intern(id));
+        let run = Run::Ended(Box::new(ended));
+        let version = self.next_event();
+        let issue = Issue { token, started, completed, run, title, kind, version, behind: true };
         let entry = Entry {
             issue: number,
-            token: Some(issue.token),
+            token: Some(token),
             at,
             process: Some(process),
-            kind: issue.kind,
-            task,
+            kind,
             what: by.into(),
             status: Some(status),
             from: Some(Status::Processing),
-            reason: reason.map(Into::into),
+            says: Says::of(plan.id(), reason),
         };
-        self.set_issue(number, Some(issue));
-        self.log(entry.clone());
+        self.set_issue(number, Some(Box::new(issue)));
         self.follow_plan(at, plan, disposal, entry);
         self.drop_if_over(holder);
         status

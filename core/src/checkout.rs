@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use crate::events::Entry;
+use crate::events::{Entry, Says};
 use crate::issue::{Issue, Run, Working};
 use crate::life::{Due, Life, LifeId, Orphaned, Standing};
 use crate::names::NameId;
@@ -216,7 +216,8 @@ impl Project {
             Some(task) => Some(task.kind),
             None => request.kind.map(|kind| self.names.intern(kind.as_str())),
         };
-        let id = task.as_ref().map(|task| self.names.intern(&task.id));
+        let id = task.as_ref().map(|task| task.id.as_str());
+        let says = Says::of(id, loser.map(|(_, orphaned)| orphaned.reason.as_str()));
         let run = match (task, follows) {
             (None, None) => Run::Held(life),
             (task, follows) => Run::Working(Box::new(Working { life, task, asked: None, follows })),
@@ -228,11 +229,10 @@ impl Project {
             at: now.at,
             process: Some(process),
             kind,
-            task: id,
             what,
             status: Some(Status::Processing),
             from,
-            reason: loser.map(|(_, orphaned)| orphaned.reason.as_str().into()),
+            says,
         };
         self.set_issue(request.issue, Some(Box::new(issue)));
         self.log(entry);

@@ -180,11 +180,11 @@ impl Project {
         let follows = (issue == done.issue).then_some((ended, done.outcome));
         let token = self.grant_task(now, task, &Checkout::new(issue, done.process), Some(holder), follows);
         self.remember_claim(done.process, kinds, next.request, issue, token);
-        if let Some(mut record) = self.issues.get(&done.issue).cloned()
+        // In place: no index knows of it, and the journal has the record from before the check-in.
+        if let Some(record) = self.issues.get_mut(&done.issue)
             && let Run::Ended(ended) = &mut record.run
         {
             ended.next = Some((issue, token));
-            self.set_issue(done.issue, Some(record));
         }
         Some(issue)
     }
@@ -226,6 +226,10 @@ impl Project {
         token: Token,
     ) {
         let Some((id, life)) = self.current_life(process) else { return };
+        let known = life.claims.as_ref().map_or(&[][..], |claims| &claims.kinds);
+        if request.is_none() && known == kinds {
+            return;
+        }
         let request = match request {
             Some(id) => Some(Requested { id: CompactString::new(id.as_str()), issue, token }),
             // The last REQ is still the last one.

@@ -23,11 +23,10 @@ impl Project {
             at: now.at,
             process: None,
             kind: None,
-            task: None,
             what: EventKind::Forget,
             status: None,
             from: self.is_queued(number).then_some(Status::Queued),
-            reason: None,
+            says: None,
         };
         let entry = match self.issues.get(&number).map(|issue| &**issue) {
             Some(Issue { token, kind, run: Run::Ended(ended), .. }) => {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use crate::events::{Entry, Log};
+use crate::events::{Entry, Log, Says};
 use crate::issue::{Aftermath, Asked, Ended, Issue, Run, Working};
 use crate::life::{Claims, Life, LifeId, Progress, Requested, Standing};
 use crate::names::{NameId, Names};
@@ -434,11 +434,11 @@ impl Project {
             at: entry.at,
             process: entry.process.map(|process| table.number(&self.names, process)),
             kind: entry.kind.map(|kind| table.number(&self.names, kind)),
-            task: entry.task.map(|task| self.names.get(task)),
+            task: entry.task(),
             what: entry.what,
             status: entry.status,
             from: entry.from,
-            reason: entry.reason.as_deref(),
+            reason: entry.reason(),
         });
         let rows = rows.collect();
         encode(&Piece::Events(first, Rows { names: table.names, rows }))
@@ -844,11 +844,10 @@ impl EventRow<'_> {
             at: self.at,
             process: self.process.map(&mut intern).transpose()?,
             kind: self.kind.map(&mut intern).transpose()?,
-            task: self.task.map(|task| names.intern(task)),
             what: self.what,
             status: self.status,
             from: self.from,
-            reason: self.reason.map(Into::into),
+            says: Says::of(self.task, self.reason),
         })
     }
 }

@@ -3,9 +3,10 @@
 use compact_str::{CompactString, format_compact};
 
 use crate::checkin::Effect;
-use crate::events::Entry;
+use crate::events::{Entry, Says};
 use crate::fault;
 use crate::issue::{Aftermath, Asked, Issue, Run, Working};
+use crate::names::NameId;
 use crate::project::Project;
 use crate::queue::{Dead, Finished, Task, TaskNumber, Texts, Whereabouts};
 use crate::refusal::Refusal;
@@ -178,7 +179,7 @@ impl Project {
         self.head.totals.tasks.cancelled += 1;
         let version = self.next_event();
         let before = self.status_of(task.issue).unwrap_or(Status::Queued);
-        let mut entry = self.task_entry(at, EventKind::Cancel, &task, reason.map(Text::as_str));
+        let mut entry = Self::task_entry(at, EventKind::Cancel, &task, reason.map(Text::as_str));
         (entry.from, entry.status) = (Some(before), Some(before));
         if last && before == Status::Queued {
             let record = self.issues.get(&task.issue).cloned();
@@ -212,11 +213,10 @@ impl Project {
             at,
             process: Some(process),
             kind,
-            task: id.map(|id| self.names.intern(&id)),
             what: EventKind::Cancel,
             status: Some(Status::Processing),
             from: Some(Status::Processing),
-            reason: reason.map(|reason| reason.as_str().into()),
+            says: Says::of(id.as_deref(), reason.map(Text::as_str)),
         };
         self.set_issue(number, Some(Box::new(issue)));
         self.log(entry);
@@ -267,14 +267,21 @@ impl Project {
     }
 
     /// Decides what becomes of the task of a lease that ends. A task of its issue that is dead leaves the dead set for it.
-    pub(crate) fn plan(&mut self, number: IssueNumber, issue: &Issue, disposal: Disposal) -> Plan {
+    pub(crate) fn plan(
+        &mut self,
+        number: IssueNumber,
+        kind: Option<NameId>,
+        task: Option<Task>,
+        asked: bool,
+        disposal: Disposal,
+    ) -> Plan {
         let comes_back = matches!(disposal, Disposal::Fail { retry: Some(_) } | Disposal::Lose { requeue: true });
-        if comes_back && issue.asked().is_some() {
-            return Plan::of(Aftermath::Cancelled, issue.task().cloned().map_or(Fate::Nothing, Fate::Drop));
+        if comes_back && asked {
+            return Plan::of(Aftermath::Cancelled, task.map_or(Fate::Nothing, Fate::Drop));
         }
-        let task = match issue.task() {
-            Some(task) => task.clone(),
-            None if comes_back => match self.task_for(number, issue) {
+        let task = match task {
+            Some(task) => task,
+            None if comes_back => match self.task_for(number, kind) {
                 Some(task) => task,
                 // It waits already.
                 None => return Plan::of(Aftermath::Queued, Fate::Nothing),
@@ -307,8 +314,8 @@ impl Project {
     }
 
     /// The task that a lease without one gets; none where one of that id waits already.
-    fn task_for(&mut self, number: IssueNumber, issue: &Issue) -> Option<Task> {
-        let kind = issue.kind.map(|kind| self.names.get(kind).to_owned());
+    fn task_for(&mut self, number: IssueNumber, kind: Option<NameId>) -> Option<Task> {
+        let kind = kind.map(|kind| self.names.get(kind).to_owned());
         let mut id = Self::default_id(number, kind.as_deref());
         for more in 2.. {
             let Some(there) = self.order.find(&id) else { break };
@@ -333,8 +340,10 @@ impl Project {
         })
     }
 
-    /// Does what was decided. `entry` is the event of the lease's end.
+    /// Does what was decided, and logs the lease's end.
     pub(crate) fn follow_plan(&mut self, at: Instant, plan: Plan, disposal: Disposal, entry: Entry) {
+        let dies = matches!(plan.fate, Fate::Bury(_)).then(|| entry.clone());
+        self.log(entry);
         match plan.fate {
             Fate::Nothing => {}
             Fate::Finish(task) => {
@@ -349,10 +358,12 @@ impl Project {
             Fate::Bury(task) => {
                 self.head.totals.tasks.dead += 1;
                 self.head.deaths += 1;
-                let dead = Dead { task, at, reason: entry.reason.clone() };
-                self.set_dead(self.head.deaths, Some(Box::new(dead)));
-                self.next_event();
-                self.log(Entry { what: EventKind::Dead, from: entry.status, ..entry });
+                let reason = dies.as_ref().and_then(|entry| entry.reason()).map(Into::into);
+                self.set_dead(self.head.deaths, Some(Box::new(Dead { task, at, reason })));
+                if let Some(entry) = dies {
+                    self.next_event();
+                    self.log(Entry { what: EventKind::Dead, from: entry.status, ..entry });
+                }
             }
             Fate::Queue(task, delay) => {
                 match disposal {
@@ -388,24 +399,23 @@ impl Project {
     fn log_queued(&mut self, at: Instant, what: EventKind, task: &Task) {
         let from = self.status_of(task.issue);
         self.next_event();
-        let mut entry = self.task_entry(at, what, task, None);
+        let mut entry = Self::task_entry(at, what, task, None);
         (entry.from, entry.status) = (from, from.or(Some(Status::Queued)));
         self.log(entry);
     }
 
     /// An event of a task without a lease.
-    fn task_entry(&mut self, at: Instant, what: EventKind, task: &Task, reason: Option<&str>) -> Entry {
+    fn task_entry(at: Instant, what: EventKind, task: &Task, reason: Option<&str>) -> Entry {
         Entry {
             issue: task.issue,
             token: None,
             at,
             process: None,
             kind: Some(task.kind),
-            task: Some(self.names.intern(&task.id)),
             what,
             status: None,
             from: None,
-            reason: reason.map(Into::into),
+            says: Says::of(Some(&task.id), reason),
         }
     }
 

@@ -5,7 +5,6 @@ use poppo_core::{
 };
 
 use crate::args::{Args, Bad, Options, name};
-use crate::claim;
 use crate::command::{Answered, Write};
 use crate::docs::{Access, Arg, Doc};
 use crate::reply::Reply;
@@ -119,11 +118,10 @@ impl Write for Command {
         if request.next.is_none() {
             return Ok(Answered::new(Reply::Ok, effect));
         }
-        let lease = next.map_or(Reply::Null, |issue| claim::lease(project, issue));
-        let answered = Answered::new(Reply::Array(vec![Reply::Ok, lease]), effect);
+        let answer = |lease| Answered::new(Reply::Array(vec![Reply::Ok, lease]), effect);
         Ok(match next {
-            Some(issue) if effect == Effect::Changed => answered.choosing(project, issue),
-            _ => answered,
+            Some(issue) => answer(Reply::Lease).with_lease(issue, effect == Effect::Changed),
+            None => answer(Reply::Null),
         })
     }
 }

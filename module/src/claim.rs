@@ -1,6 +1,6 @@
 //! `POPPO.CLAIM`: see `docs/commands.md`. How its clients wait is in `waiters`.
 
-use poppo_core::{Assignment, Claim, Effect, IssueNumber, Millis, Name, Now, Pid, Project, Refusal, Text, integer};
+use poppo_core::{Assignment, Claim, Effect, Millis, Name, Now, Pid, Project, Refusal, Text, integer};
 use redis_module::{Context, RedisResult};
 
 use crate::args::{Args, Bad, Options, block, name};
@@ -86,8 +86,7 @@ impl Write for Command {
         let Some(claimed) = project.claim(now, &claim)? else {
             return Ok(Answered::new(Reply::Null, Effect::Unchanged));
         };
-        let answered = Answered::new(lease(project, claimed.issue), Effect::Changed);
-        Ok(if claimed.renewed { answered } else { answered.choosing(project, claimed.issue) })
+        Ok(Answered::new(Reply::Lease, Effect::Changed).with_lease(claimed.issue, !claimed.renewed))
     }
 }
 
@@ -98,17 +97,15 @@ fn several<'a>(args: &mut Args<'a>) -> Result<Vec<Name<'a>>, Bad> {
 }
 
 /// What a claim answers.
-pub(crate) fn lease(project: &Project, issue: IssueNumber) -> Reply<'static> {
-    let Some(Assignment { issue, token, task, kind, title, payload, attempts, waited }) = project.claimed(issue) else {
-        return Reply::Null;
-    };
-    Map::default()
+pub(crate) fn shown(claimed: Assignment<'_>) -> Reply<'_> {
+    let Assignment { issue, token, task, kind, title, payload, attempts, waited } = claimed;
+    Map::with_room(8)
         .with("issue", issue.get())
         .with("token", token)
-        .with("task", task.to_owned())
-        .with("type", kind.to_owned())
-        .or_null("title", title.map(str::to_owned))
-        .or_null("payload", payload.map(str::to_owned))
+        .with("task", task)
+        .with("type", kind)
+        .or_null("title", title)
+        .or_null("payload", payload)
         .with("attempts", u64::from(attempts))
         .with("waited", waited)
         .into()

@@ -9,6 +9,7 @@ use poppo_core::{Effect, IssueNumber, Millis, Now, Project, Refusal, TaskId};
 use redis_module::{Context, RedisResult, RedisValue};
 
 use crate::args::{Args, Bad};
+use crate::claim;
 use crate::deadlines;
 use crate::docs::Doc;
 use crate::failure::Failure;
@@ -50,18 +51,25 @@ pub(crate) trait Write {
 pub(crate) struct Answered {
     reply: Reply<'static>,
     effect: Effect,
-    /// The task that was chosen, for whoever repeats the command.
-    chosen: Option<String>,
+    lease: Option<Leased>,
+}
+
+/// A lease that the answer shows.
+#[derive(Clone, Copy)]
+struct Leased {
+    issue: IssueNumber,
+    /// Whether its task was chosen by this very command.
+    chosen: bool,
 }
 
 impl Answered {
     pub(crate) fn new(reply: impl Into<Reply<'static>>, effect: Effect) -> Self {
-        Self { reply: reply.into(), effect, chosen: None }
+        Self { reply: reply.into(), effect, lease: None }
     }
 
-    /// The task of this issue was chosen.
-    pub(crate) fn choosing(self, project: &Project, issue: IssueNumber) -> Self {
-        Self { chosen: project.claimed(issue).map(|claimed| claimed.task.to_owned()), ..self }
+    /// With the lease of an issue in the place of [`Reply::Lease`], and whether its task was chosen by this very command.
+    pub(crate) fn with_lease(self, issue: IssueNumber, chosen: bool) -> Self {
+        Self { lease: Some(Leased { issue, chosen }), ..self }
     }
 }
 
@@ -159,23 +167,25 @@ fn decide<W: Write>(
     };
     let mut request = W::parse(&mut args)?;
     W::heed_maxmemory(&mut request, || ffi::is_at_maxmemory(ctx));
-    let answered = apply::<W>(ctx, words, now, &request)?;
-    let chosen = args.chosen().map(TaskId::as_str);
-    if now.is_replay() && (answered.effect == Effect::Unchanged || answered.chosen.as_deref() != chosen) {
-        // Where it was decided, it changed something, and claimed what it says.
-        return Err(Bad("it did something else than where it was decided".to_owned()).into());
-    }
+    let answered = apply::<W>(ctx, words, now, &request, args.chosen().map(TaskId::as_str))?;
     match answered.effect {
         Effect::Changed => Ok(answered.reply),
         Effect::Unchanged => instead(&request).unwrap_or(Ok(answered.reply)),
     }
 }
 
-fn apply<W: Write>(ctx: &Context, words: &[Word<'_>], now: Now, request: &W::Request<'_>) -> Result<Answered, Failure> {
+/// Does what was decided. `expected` is the task that a primary chose.
+fn apply<W: Write>(
+    ctx: &Context,
+    words: &[Word<'_>],
+    now: Now,
+    request: &W::Request<'_>,
+    expected: Option<&str>,
+) -> Result<Answered, Failure> {
     let name = key_name(words)?;
     let mut key = Key::open(ctx, name)?;
     let before = key.value().map_or(0, |value| value.project().last_event());
-    let answered = match key.value() {
+    let mut answered = match key.value() {
         Some(value) => change(value, now, |project| W::apply(project, now, request))?,
         None => {
             let mut value = Value::new(Project::new(now.at));
@@ -186,12 +196,26 @@ fn apply<W: Write>(ctx: &Context, words: &[Word<'_>], now: Now, request: &W::Req
             answered
         }
     };
+    let mut as_expected = answered.effect == Effect::Changed;
     if answered.effect == Effect::Changed {
         key.announce(ctx, W::DOC.event);
-        replicate::<W>(ctx, words, now, answered.chosen.as_deref());
+        let chosen = answered.lease.filter(|lease| lease.chosen);
+        let chosen = chosen.and_then(|lease| Some(key.value()?.project().claimed(lease.issue)?.task));
+        as_expected = chosen == expected;
+        replicate::<W>(ctx, words, now, chosen);
         if let Some(value) = key.value() {
             tell(ctx, name, value, now, before);
         }
+    }
+    if now.is_replay() && !as_expected {
+        // Where it was decided, it changed something, and claimed what it says.
+        return Err(Bad("it did something else than where it was decided".to_owned()).into());
+    }
+    if let Some(lease) = answered.lease {
+        let shown = key.value().and_then(|value| value.project().claimed(lease.issue));
+        // Sent here: it borrows from the value.
+        answered.reply.send_with(ctx, &shown.map_or(Reply::Null, claim::shown));
+        answered.reply = Reply::Sent;
     }
     Ok(answered)
 }

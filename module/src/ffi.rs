@@ -229,8 +229,9 @@ pub(crate) fn replicate_at(
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(at.micros());
     let (time, length) = (digits.as_ptr().cast::<c_char>(), digits.len());
-    AT.with(|word| {
-        let (ctx, command, word) = (ctx.ctx, command.as_ptr(), Word::from(word).raw);
+    WORDS.with(|(word, task_word)| {
+        let (ctx, command) = (ctx.ctx, command.as_ptr());
+        let (word, task_word) = (Word::from(word).raw, Word::from(task_word).raw);
         // For each vector the server enlarges the array of words once more, which costs as much as making three of them:
         // the usual shapes go word by word.
         // SAFETY: the format says what follows: strings, a buffer with its length, strings with their number. A word is
@@ -238,16 +239,31 @@ pub(crate) fn replicate_at(
         // to what it keeps.
         unsafe {
             match (positional, options, chosen) {
+                ([key, first], options, Some(task)) => replicate(
+                    ctx,
+                    command,
+                    c"sssbsbv".as_ptr(),
+                    key.raw,
+                    first.raw,
+                    word,
+                    time,
+                    length,
+                    task_word,
+                    task.as_ptr().cast::<c_char>(),
+                    task.len(),
+                    options.as_ptr(),
+                    options.len(),
+                ),
                 (positional, options, Some(task)) => replicate(
                     ctx,
                     command,
-                    c"vsbcbv".as_ptr(),
+                    c"vsbsbv".as_ptr(),
                     positional.as_ptr(),
                     positional.len(),
                     word,
                     time,
                     length,
-                    c"TASK".as_ptr(),
+                    task_word,
                     task.as_ptr().cast::<c_char>(),
                     task.len(),
                     options.as_ptr(),
@@ -293,8 +309,9 @@ pub(crate) fn replicate_at(
 }
 
 thread_local! {
-    /// A word of each resolved command, made once.
-    static AT: RedisString = RedisString::create_from_slice(ptr::null_mut(), b"AT");
+    /// The words of resolved commands, made once.
+    static WORDS: (RedisString, RedisString) =
+        [b"AT".as_slice(), b"TASK"].map(|word| RedisString::create_from_slice(ptr::null_mut(), word)).into();
 }
 
 /// Whether the client of the running command can be made to wait: not inside a transaction or a script.

@@ -14,6 +14,8 @@ pub(crate) enum Reply<'a> {
     Text(Cow<'a, str>),
     Array(Vec<Reply<'a>>),
     Map(Map<'a>),
+    /// Whatever [`Reply::send_with`] is given: what is claimed is shown where it is.
+    Lease,
     /// It was sent already.
     Sent,
 }
@@ -23,6 +25,11 @@ pub(crate) enum Reply<'a> {
 pub(crate) struct Map<'a>(Vec<(Cow<'a, str>, Reply<'a>)>);
 
 impl<'a> Map<'a> {
+    /// With room for so many fields.
+    pub(crate) fn with_room(fields: usize) -> Self {
+        Self(Vec::with_capacity(fields))
+    }
+
     /// Adds a field.
     pub(crate) fn with(self, field: &'a str, value: impl Into<Reply<'a>>) -> Self {
         self.with_name(Cow::Borrowed(field), value)
@@ -99,7 +106,13 @@ impl From<Instant> for Reply<'_> {
 impl Reply<'_> {
     /// Sends the answer. Its parts cannot be refused: lengths are right and texts are binary-safe.
     pub(crate) fn send(&self, ctx: &Context) {
+        self.send_with(ctx, &Reply::Null);
+    }
+
+    /// Sends the answer with a lease in its place.
+    pub(crate) fn send_with(&self, ctx: &Context, lease: &Reply<'_>) {
         match self {
+            Self::Lease => lease.send(ctx),
             Self::Sent => {}
             Self::Ok => {
                 raw::reply_with_simple_string(ctx.ctx, c"OK".as_ptr());
@@ -114,7 +127,7 @@ impl Reply<'_> {
             Self::Text(text) => send_text(ctx, text),
             Self::Array(items) => {
                 raw::reply_with_array(ctx.ctx, items.len() as std::os::raw::c_long);
-                items.iter().for_each(|item| item.send(ctx));
+                items.iter().for_each(|item| item.send_with(ctx, lease));
             }
             Self::Map(Map(fields)) => {
                 raw::reply_with_map(ctx.ctx, fields.len() as std::os::raw::c_long);

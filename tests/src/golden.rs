@@ -52,6 +52,8 @@ pub fn portrait(connection: &mut Connection) -> Vec<(String, Json)> {
         .iter()
         .map(|what| format!("POPPO.LIST {project} COUNT 10000 {what}").trim_end().to_owned())
         .collect();
+    lines.push(format!("POPPO.LIST {project} DEAD COUNT 10000"));
+    lines.push(format!("{TASKS} {project}"));
     lines.push(format!("POPPO.ORPHANS {project} COUNT 10000"));
     lines.push(format!("POPPO.ORPHANS {project} COUNT 10000 HOST build-7"));
     lines.push(format!("POPPO.STATS {project}"));
@@ -67,11 +69,37 @@ pub fn portrait(connection: &mut Connection) -> Vec<(String, Json)> {
     lines.into_iter().map(|line| ask(connection, line)).collect()
 }
 
+/// No command: all tasks that wait, delayed ones among them, whether they are due today or not.
+const TASKS: &str = "TASKS";
+
+/// What a project shows of its tasks that depends on today's date.
+const OF_TODAY: [&str; 4] = ["oldest", "waiting", "delayed", "depth"];
+
 /// A line of a portrait again.
 #[track_caller]
 pub fn ask(connection: &mut Connection, line: String) -> (String, Json) {
-    let answer = json(&connection.ok(&line));
+    let answer = match line.strip_prefix(TASKS) {
+        Some(project) => tasks(connection, project.trim()),
+        None => json(&connection.ok(&line)),
+    };
     (line, answer)
+}
+
+/// The tasks that wait and those that are delayed, by id.
+fn tasks(connection: &mut Connection, project: &str) -> Json {
+    let mut tasks = serde_json::Map::new();
+    for which in ["QUEUE", "DELAYED"] {
+        let listed = json(&connection.ok(&format!("POPPO.LIST {project} {which} COUNT 10000")));
+        for row in listed[1].as_array().expect("a list has rows") {
+            let mut row = row.as_object().expect("a row is a record").clone();
+            // It waits since it was due.
+            let turn = row.remove("since").or_else(|| row.remove("due")).expect("a task has its turn");
+            row.insert("turn".to_owned(), turn);
+            row.remove("held");
+            tasks.insert(row["task"].as_str().expect("a task has an id").to_owned(), Json::Object(row));
+        }
+    }
+    Json::Object(tasks)
 }
 
 /// A portrait as it is stored.
@@ -108,7 +136,7 @@ fn json(value: &Value) -> Json {
         Value::Array(items) => items.iter().map(json).collect(),
         Value::Map(pairs) => {
             let named = pairs.iter().map(|(name, value)| (name.text().expect("a field has a name"), json(value)));
-            Json::Object(named.collect())
+            Json::Object(named.filter(|(name, _): &(String, Json)| !OF_TODAY.contains(&name.as_str())).collect())
         }
         other => Json::from(other.text().unwrap_or_else(|| panic!("a reading command answered {other:?}"))),
     }

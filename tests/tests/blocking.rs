@@ -835,6 +835,30 @@ fn who_waits_is_sent_after_a_project_that_migrates() {
 }
 
 #[test]
+fn who_waits_is_sent_after_a_slot_that_migrates_at_once() {
+    const PROJECT: &str = "{acme}/widgets";
+    if Server::plain().cluster().start().connect().refusal("CLUSTER MIGRATESLOTS").contains("unknown subcommand") {
+        println!("skipped: this server has no CLUSTER MIGRATESLOTS");
+        return;
+    }
+    let cluster = Cluster::start(2, &Server::builder());
+    let (slot, first) = cluster.slot(PROJECT);
+    let (source, target) = (cluster.node(first), cluster.node(1 - first));
+    let mut giver = source.connect();
+    giver.ok(&format!("POPPO.ENQUEUE {PROJECT} 1 DELAY 60000"));
+    let mut clients = [0, 1].map(|n| waiting(source, &format!("POPPO.CLAIM {PROJECT} w{n} BLOCK 0")));
+    giver.ok(&format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {}", id(target)));
+    for client in &mut clients {
+        let error = client.message().error().unwrap();
+        assert!(error.starts_with(&format!("MOVED {slot} ")), "{error}");
+    }
+    assert_eq!(blocked(&mut giver), 0);
+    let mut client = waiting(target, &format!("POPPO.CLAIM {PROJECT} w0 BLOCK 0"));
+    target.connect().ok(&format!("POPPO.ENQUEUE {PROJECT} 2"));
+    assert_eq!(given(&mut client), 2);
+}
+
+#[test]
 fn random_coming_waiting_and_going_loses_no_task() {
     let seed = seed(20_260_301);
     println!("POPPO_SEED={seed}");

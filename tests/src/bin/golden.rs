@@ -18,6 +18,9 @@ use poppo_tests::{Builder, Connection, Reply as _, Server, rewrite_aof, wait_unt
 /// A day: the longest time to live.
 const DAY: u32 = 86_400_000;
 
+/// A year: the longest delay.
+const YEAR: u64 = 31_536_000_000;
+
 fn main() {
     let version: Vec<&str> = env!("CARGO_PKG_VERSION").split('.').take(2).collect();
     let target = golden::directory().join(version.join("."));
@@ -39,13 +42,17 @@ fn main() {
     assert!(server.starts_with("7.0."), "by Redis 7.0, the oldest that Poppo runs in: newer ones read what it writes");
     settle(&mut connection);
     live(&mut connection, "first", 1);
+    queue(&mut connection, "first", 1);
     bulk(&mut connection);
     live(&mut connection, "second", 100);
+    queue(&mut connection, "second", 100);
     for replica in [&preamble, &pieces] {
         primary.wait_for_replicas(&[replica]);
         rewrite_aof(&mut replica.connect());
     }
     live(&mut connection, "third", 200);
+    queue(&mut connection, "third", 200);
+    connection.ok(&format!("POPPO.DRAIN {PROJECT} ON"));
     primary.wait_for_replicas(&[&preamble, &pieces]);
 
     let dump = connection.dump(PROJECT);
@@ -88,12 +95,12 @@ fn settle(connection: &mut Connection) {
         "POPPO.CONFIG {p} SET heartbeat-ttl {DAY} attest-ttl {DAY} max-silence 604800000 process-kept 31536000000"
     ));
     connection.ok(&format!(
-        "POPPO.CONFIG {p} SET issues-kept 5000 max-attempts 7 max-orphans 2 max-running 50 queue-aging 1000 \
-         events-kept 500 finished-kept 77"
+        "POPPO.CONFIG {p} SET issues-kept 5000 max-attempts 7 max-orphans 2 max-running 900 queue-aging 1000 \
+         events-kept 500 finished-kept 300"
     ));
 }
 
-/// Many issues and lives, for several pieces of each.
+/// Many issues, lives and tasks, for several pieces of each.
 fn bulk(connection: &mut Connection) {
     let p = PROJECT;
     for n in 1..=270 {
@@ -105,6 +112,20 @@ fn bulk(connection: &mut Connection) {
         let issue = 20_000 + n;
         connection.ok(&format!("POPPO.CHECKOUT {p} {issue} finisher"));
         connection.ok(&format!("POPPO.CHECKIN {p} {issue} finisher STATUS completed"));
+    }
+    for n in 1..=270 {
+        let issue = 30_000 + n;
+        connection.ok(&format!("POPPO.ENQUEUE {p} {issue} TYPE bulk-{} PRIORITY {}", n % 3, n % 7));
+        connection.ok(&format!("POPPO.ENQUEUE {p} {issue} TYPE later DELAY {YEAR}"));
+        connection.ok(&format!("POPPO.ENQUEUE {p} {} TYPE buried PAYLOAD {n}", issue + 1000));
+        connection.ok(&format!("POPPO.CLAIM {p} digger TYPE buried"));
+        connection.ok(&format!("POPPO.CHECKIN {p} {} digger STATUS error REASON r{n}", issue + 1000));
+    }
+    // More than are remembered.
+    for n in 1..=320 {
+        connection.ok(&format!("POPPO.ENQUEUE {p} {} ID comment-{n} TYPE quick", 33_000 + n % 9));
+        connection.ok(&format!("POPPO.CLAIM {p} quick TYPE quick"));
+        connection.ok(&format!("POPPO.CHECKIN {p} {} quick STATUS completed", 33_000 + n % 9));
     }
 }
 
@@ -213,4 +234,132 @@ fn live(connection: &mut Connection, w: &str, base: i64) {
     checkout(connection, 26, "ender TITLE \"nobody remembers\"");
     end(connection, 26, "ender STATUS completed");
     connection.ok(&format!("POPPO.FORGET {p} {}", i(26)));
+}
+
+/// All that can happen to a task, on issues from `base` + 50 on. Each claim asks for a type of its own: what it is given
+/// does not depend on what waits besides.
+fn queue(connection: &mut Connection, w: &str, base: i64) {
+    let p = PROJECT;
+    let i = |n: i64| base + 50 + n;
+    let enqueue = |connection: &mut Connection, n: i64, rest: &str| {
+        assert_eq!(connection.int(&format!("POPPO.ENQUEUE {p} {} {rest}", i(n))), 1, "{n} {rest}");
+    };
+    let claim = |connection: &mut Connection, n: i64, rest: &str| -> i64 {
+        let answer = connection.ok(&format!("POPPO.CLAIM {p} {w}-{rest}"));
+        assert_eq!(answer.count("issue"), i(n), "{rest}");
+        answer.count("token")
+    };
+    let end = |connection: &mut Connection, n: i64, rest: &str| {
+        connection.ok(&format!("POPPO.CHECKIN {p} {} {w}-{rest}", i(n)))
+    };
+    let bury = |connection: &mut Connection, n: i64, name: &str, how: &str| -> String {
+        let token = claim(connection, n, &format!("{name} TYPE poison HOST build-7 PID 81"));
+        connection.ok(&format!("POPPO.LIVENESS {p} {w}-{name} DEAD HOST build-7 PID 81"));
+        connection.text(&format!("POPPO.REPAIR {p} {} TOKEN {token} {how}", i(n)))
+    };
+
+    // Waiting: with everything that can be said, with nothing, with the longest names; several of one issue.
+    enqueue(
+        connection,
+        0,
+        &format!(
+            r#"ID {w}-comment-4711 TYPE wait PRIORITY 77 TITLE "müßig – 暇 🦀" PAYLOAD "{{\"url\":\"https://…\",\"n\":[1,null]}}""#
+        ),
+    );
+    enqueue(connection, 0, "");
+    enqueue(connection, 0, "TYPE wait PRIORITY 0 PAYLOAD null");
+    enqueue(connection, 1, &format!("ID {w}-{} TYPE {}", "i".repeat(127 - w.len()), "t".repeat(128)));
+    enqueue(connection, 1, &format!("TYPE {} PRIORITY urgent TITLE \"\"", "t".repeat(128)));
+    enqueue(connection, 1, &format!("TYPE wordy PAYLOAD \"\\\"{}\\\"\"", "Eine lange Rede. ".repeat(150)));
+    enqueue(connection, 2, "TYPE raised");
+    connection.ok(&format!("POPPO.ENQUEUE {p} {} TYPE raised PRIORITY high", i(2)));
+
+    // Delayed; delayed and due; failed and to be tried again next year.
+    enqueue(connection, 3, &format!("TYPE later DELAY {YEAR} PRIORITY deferred"));
+    enqueue(connection, 3, "TYPE due DELAY 1");
+    enqueue(connection, 4, &format!("TYPE {w}-retry TITLE again"));
+    claim(connection, 4, &format!("retrier TYPE {w}-retry"));
+    end(connection, 4, &format!("retrier STATUS error RETRY {YEAR} REASON \"no network\""));
+
+    // Waiting for a held issue, and on an issue whose lease ended with its task back in the queue.
+    connection.ok(&format!("POPPO.CHECKOUT {p} {} {w}-holder", i(5)));
+    enqueue(connection, 5, "TYPE patient");
+    connection.ok(&format!("POPPO.CHECKOUT {p} {} {w}-holder TYPE back", i(6)));
+    assert_eq!(connection.text(&format!("POPPO.EVICT {p} {} REQUEUE REASON back", i(6))), "queued");
+
+    // Dead: failed, failed too often, poison, repaired, evicted; revived and waiting.
+    enqueue(connection, 7, &format!("TYPE {w}-fail PAYLOAD {{}} TITLE \"it fails\""));
+    claim(connection, 7, &format!("failer TYPE {w}-fail"));
+    end(connection, 7, "failer STATUS error REASON \"weil – 因为\"");
+    enqueue(connection, 8, &format!("TYPE {w}-often"));
+    for _ in 0..7 {
+        claim(connection, 8, &format!("failer TYPE {w}-often"));
+        end(connection, 8, "failer STATUS error RETRY 0");
+    }
+    enqueue(connection, 9, "TYPE poison");
+    assert_eq!(bury(connection, 9, "victim1", "REQUEUE"), "queued");
+    assert_eq!(bury(connection, 9, "victim2", "REQUEUE"), "queued");
+    assert_eq!(bury(connection, 9, "victim3", "REQUEUE"), "error");
+    enqueue(connection, 10, "TYPE poison");
+    assert_eq!(bury(connection, 10, "victim4", "STATUS awaiting-response"), "awaiting-response");
+    enqueue(connection, 11, &format!("TYPE {w}-evicted"));
+    claim(connection, 11, &format!("victim5 TYPE {w}-evicted"));
+    connection.ok(&format!("POPPO.EVICT {p} {}", i(11)));
+    enqueue(connection, 12, &format!("ID {w}-lazarus TYPE {w}-lazarus"));
+    claim(connection, 12, &format!("failer TYPE {w}-lazarus"));
+    end(connection, 12, "failer STATUS error");
+    assert_eq!(connection.int(&format!("POPPO.REVIVE {p} {w}-lazarus")), 1);
+
+    // Finished; finished and queued once more; dropped by its worker; removed.
+    for (n, status) in [(13, "completed"), (14, "awaiting-response"), (15, "completed"), (16, "cancelled")] {
+        enqueue(connection, n, &format!("ID {w}-done-{n} TYPE {w}-done"));
+        claim(connection, n, &format!("doer TYPE {w}-done"));
+        end(connection, n, &format!("doer STATUS {status}"));
+    }
+    enqueue(connection, 15, &format!("ID {w}-done-15 TYPE again AGAIN"));
+    enqueue(connection, 17, "TYPE removed");
+    connection.ok(&format!("POPPO.CANCEL {p} {} REASON \"not wanted\"", i(17)));
+    connection.ok(&format!("POPPO.CHECKOUT {p} {} {w}-holder TYPE gone", i(18)));
+    end(connection, 18, "holder STATUS error RETRY 60000");
+    assert_eq!(connection.text(&format!("POPPO.CANCEL {p} {} REASON \"not again\"", i(18))), "removed");
+
+    // Running: claimed with types and an id; adopted; taken over; asked to stop, with a task and without.
+    enqueue(connection, 19, &format!("TYPE {w}-run PAYLOAD [1,2] TITLE running"));
+    claim(
+        connection,
+        19,
+        &format!("runner TYPES 3 unheard-of {w}-run another REQ req-1 INCARNATION i HOST build-9 PID 91 TMUX t"),
+    );
+    enqueue(connection, 20, &format!("TYPE adopted DELAY {YEAR} PRIORITY 3"));
+    connection.ok(&format!("POPPO.CHECKOUT {p} {} {w}-holder TYPE adopted", i(20)));
+    enqueue(connection, 21, &format!("TYPE {w}-taken"));
+    claim(connection, 21, &format!("loser-of-task TYPE {w}-taken HOST build-7 PID 92"));
+    connection.ok(&format!("POPPO.LIVENESS {p} {w}-loser-of-task DEAD HOST build-7 PID 92"));
+    connection.ok(&format!("POPPO.CHECKOUT {p} {} {w}-holder TAKEOVER", i(21)));
+    enqueue(connection, 22, &format!("TYPE {w}-asked"));
+    claim(connection, 22, &format!("asked TYPE {w}-asked"));
+    connection.ok(&format!("POPPO.CHECKOUT {p} {} {w}-asked", i(23)));
+    connection.ok(&format!("POPPO.CANCEL {p} {} REASON \"bitte – 止めて\"", i(22)));
+    connection.ok(&format!("POPPO.CANCEL {p} {}", i(23)));
+    enqueue(connection, 24, &format!("TYPE {w}-stopped"));
+    claim(connection, 24, &format!("stopped TYPE {w}-stopped"));
+    connection.ok(&format!("POPPO.CANCEL {p} {}", i(24)));
+    assert_eq!(connection.text(&format!("POPPO.EVICT {p} {} REQUEUE", i(24))), "cancelled");
+
+    // One after the other: a check-in that knows what it claimed, and one that claimed its own issue.
+    enqueue(connection, 25, &format!("TYPE {w}-chain"));
+    enqueue(connection, 26, &format!("TYPE {w}-chain"));
+    enqueue(connection, 26, &format!("ID {w}-second TYPE {w}-chain"));
+    claim(connection, 25, &format!("chained TYPE {w}-chain"));
+    end(connection, 25, "chained STATUS completed NEXT REQ req-2");
+    end(connection, 26, "chained STATUS completed NEXT REQ req-3");
+
+    // Forgotten, with its tasks.
+    enqueue(connection, 27, "TYPE forgotten");
+    connection.ok(&format!("POPPO.FORGET {p} {}", i(27)));
+    let due = format!("POPPO.LIST {p} DELAYED COUNT 10000");
+    wait_until("what was delayed for a moment is due", || {
+        let listed = connection.ok(&due);
+        !listed.rows()[1].rows().iter().any(|row| row.field("type") == "due")
+    });
 }
