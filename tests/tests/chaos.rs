@@ -293,6 +293,8 @@ impl Shop {
                 .args(["--process", &format!("poppo-{number}"), "--ttl", "1s", "--awaiting-exit", "3"])
                 .args(["--retry=base=50ms,max=200ms", "--", "sh", "-c", script])
                 .env("LEDGER", self.ledger(number))
+                // Who is killed leaves files behind.
+                .env("TMPDIR", &self.dir)
                 .env_remove("POPPO_PROCESS")
                 .stdin(Stdio::null());
             command
