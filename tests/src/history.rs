@@ -123,9 +123,12 @@ impl History {
                     format!("HOST a PID {pid} TMUX {}", self.text()),
                     format!("TITLE {}", self.text()),
                     format!("TTL {}", 1000 + self.random.below(2000)),
-                    "BLOCK 1".to_owned(),
                 ];
-                let options = self.options(&candidates);
+                let mut options = self.options(&candidates);
+                // Seldom: that the time is over a server may notice a tenth of a second late.
+                if self.random.one_in(50) {
+                    options.push_str(" BLOCK 1");
+                }
                 self.claimant.clone_from(&process);
                 format!("POPPO.CLAIM {project} {process}{}{options}", self.incarnation())
             }

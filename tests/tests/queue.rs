@@ -133,7 +133,8 @@ fn tasks_are_served_by_priority_and_first_in_first_out() {
     let (_server, mut connection) = started();
     let levels = ["low", "normal", "urgent", "deferred", "high", "dogfooding", "normal", "51", "0", "1000", "low"];
     for (index, level) in levels.iter().enumerate() {
-        connection.ok(&format!("POPPO.ENQUEUE p {} PRIORITY {level}", index + 1));
+        // Of whatever type they are.
+        connection.ok(&format!("POPPO.ENQUEUE p {} PRIORITY {level} TYPE t{}", index + 1, index % 4));
     }
     let depth = connection.ok("POPPO.STATS p").get("queue").unwrap().get("depth").unwrap().clone();
     assert_eq!(depth.fields(), ["1000", "100", "75", "51", "50", "25", "10", "0"]);
