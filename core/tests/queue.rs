@@ -628,8 +628,9 @@ fn a_retried_task_waits_again_after_its_delay_and_its_issue_is_queued() {
     assert_eq!(desk.claim(), Some(1));
     desk.retry(1, 500);
     assert_eq!(desk.status(1), Status::Queued);
+    desk.wait(499);
     assert_eq!(desk.claim(), None);
-    desk.wait(500);
+    desk.wait(1);
     assert_eq!(desk.claim(), Some(1));
     let task = desk.project.claimed(issue(1)).unwrap();
     assert_eq!((task.task, task.attempts, task.payload, task.title), ("1:issue", 1, Some("{}"), Some("Crash")));
@@ -1183,4 +1184,22 @@ fn no_two_tasks_that_are_read_have_one_id_wherever_they_are() {
     assert_eq!(running.load_next(of_kind(2, dead)), Err(Corrupt::Value("a dead task's id")));
     project.load_next(of_kind(1, tasks)).unwrap();
     assert_eq!(project.load_next(of_kind(2, dead)), Err(Corrupt::Value("a dead task's id")));
+}
+
+#[test]
+fn tasks_are_cancelled_in_the_same_order_whatever_else_the_project_has_seen() {
+    let removed = |desk: &mut Desk| {
+        for kind in ["b", "a", "c"] {
+            desk.enqueue(Enqueue { kind: Some(name(kind)), ..Enqueue::new(issue(1)) });
+        }
+        let before = desk.project.last_event();
+        desk.project.cancel(desk.now(), issue(1), None);
+        desk.project.events(before).events.map(|event| event.task.unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(removed(&mut Desk::new()), ["1:b", "1:a", "1:c"]);
+    let mut seen = Desk::new();
+    for kind in ["c", "a", "b"] {
+        seen.enqueue(Enqueue { kind: Some(name(kind)), ..Enqueue::new(issue(2)) });
+    }
+    assert_eq!(removed(&mut seen), ["1:b", "1:a", "1:c"]);
 }
