@@ -9,9 +9,9 @@
 )]
 
 use poppo_core::{
-    Cancelled, CheckedIn, Checkin, Checkout, Claim, Effect, Enqueue, EventKind, Evict, Heartbeat, Instant, IssueNumber,
-    Liveness, Millis, Name, Next, Now, Outcome, Pid, Priority, Project, Refusal, Repair, RepairOutcome, RunView,
-    Setting, Status, TaskId, TaskState, Tasks, Text, Token,
+    Cancelled, CheckedIn, Checkin, Checkout, Claim, Corrupt, Effect, Enqueue, EventKind, Evict, Heartbeat, Instant,
+    IssueNumber, Liveness, Millis, Name, Next, Now, Outcome, Pid, Priority, Project, Refusal, Repair, RepairOutcome,
+    RunView, Setting, Status, TaskId, TaskState, Tasks, Text, Token,
 };
 
 fn name(name: &str) -> Name<'_> {
@@ -628,8 +628,9 @@ fn a_retried_task_waits_again_after_its_delay_and_its_issue_is_queued() {
     assert_eq!(desk.claim(), Some(1));
     desk.retry(1, 500);
     assert_eq!(desk.status(1), Status::Queued);
+    desk.wait(499);
     assert_eq!(desk.claim(), None);
-    desk.wait(500);
+    desk.wait(1);
     assert_eq!(desk.claim(), Some(1));
     let task = desk.project.claimed(issue(1)).unwrap();
     assert_eq!((task.task, task.attempts, task.payload, task.title), ("1:issue", 1, Some("{}"), Some("Crash")));
@@ -1097,4 +1098,108 @@ fn what_falls_due_while_nothing_can_be_claimed_is_noticed_so_that_nobody_looks_f
     assert_eq!(desk.project.next_due(desk.now()), None);
     desk.checkin(9, Outcome::Completed);
     assert_eq!(desk.work_all(), ["1:issue", "2:issue", "3:issue"]);
+}
+
+#[test]
+fn the_texts_of_a_task_are_counted_once_wherever_it_is_and_no_longer() {
+    let mut desk = Desk::with(&[(Setting::EventsKept, 0)]);
+    let json = format!("\"{}\"", "x".repeat(60_000));
+    let payload = Some(text(&json));
+    // What a project without that text takes in the same state.
+    let mut other = Desk { project: desk.project.clone(), millis: desk.millis };
+    let more = |desk: &Desk, other: &Desk| desk.project.memory() - other.project.memory();
+    desk.enqueue(Enqueue { payload, delay: Millis(10), ..Enqueue::new(issue(1)) });
+    other.enqueue(Enqueue { payload: Some(text("1")), delay: Millis(10), ..Enqueue::new(issue(1)) });
+    let length = json.len() - 1;
+    assert_eq!(more(&desk, &other), length, "delayed");
+    for desk in [&mut desk, &mut other] {
+        desk.wait(10);
+        assert_eq!(desk.claim(), Some(1));
+    }
+    assert_eq!(more(&desk, &other), length, "running");
+    for desk in [&mut desk, &mut other] {
+        desk.project.cancel(desk.now(), issue(1), None);
+    }
+    assert_eq!(more(&desk, &other), length, "asked");
+    for desk in [&mut desk, &mut other] {
+        desk.checkin(1, Outcome::Error);
+    }
+    assert_eq!(more(&desk, &other), length, "dead");
+    for desk in [&mut desk, &mut other] {
+        assert_eq!(desk.revive("1:issue"), Effect::Changed);
+    }
+    assert_eq!(more(&desk, &other), length, "waiting");
+    for desk in [&mut desk, &mut other] {
+        assert_eq!(desk.work_all(), ["1:issue"]);
+    }
+    assert_eq!(more(&desk, &other), 0, "finished");
+}
+
+#[test]
+fn a_running_task_has_its_type_although_its_lease_was_given_another() {
+    let mut desk = Desk::with(&[(Setting::EventsKept, 0)]);
+    desk.enqueue(Enqueue { kind: Some(name("rare")), ..Enqueue::new(issue(1)) });
+    assert_eq!(desk.claim(), Some(1));
+    let renewed = Checkout { kind: Some(name("docs")), ..Checkout::new(issue(1), name("w")) };
+    assert!(desk.project.checkout(desk.now(), &renewed).unwrap().renewed);
+    // The log forgets the type, too, and other names come.
+    for process in ["a", "b", "c"] {
+        desk.project.checkout(desk.now(), &Checkout::new(issue(9), name(process))).ok();
+        desk.project.evict(desk.now(), &Evict { issue: issue(9), token: None, requeue: false, reason: None }).unwrap();
+    }
+    assert_eq!(desk.project.claimed(issue(1)).unwrap().kind, "rare");
+    desk.restart();
+    assert_eq!(desk.project.claimed(issue(1)).unwrap().kind, "rare");
+}
+
+#[test]
+fn no_two_tasks_that_are_read_have_one_id_wherever_they_are() {
+    let begin = |desk: &mut Desk| desk.enqueue(Enqueue { id: Some(name("one")), ..Enqueue::new(issue(1)) });
+    let end = |desk: &mut Desk, outcome| {
+        assert_eq!(desk.claim(), Some(1));
+        desk.checkin(1, outcome);
+    };
+    // One project with lives, whose only task of that id is in turn running, waiting and dead.
+    let pieces = [0, 1, 2].map(|place| {
+        let mut desk = Desk::new();
+        desk.checkout(9);
+        begin(&mut desk);
+        end(&mut desk, Outcome::Error);
+        desk.revive("one");
+        match place {
+            0 => assert_eq!(desk.claim(), Some(1)),
+            1 => {}
+            _ => end(&mut desk, Outcome::Error),
+        }
+        desk.bytes()
+    });
+    let of_kind = |place: usize, kind: u8| pieces[place].iter().find(|piece| piece[1] == kind).unwrap();
+    let (issues, tasks, dead) = (2, 3, 4);
+    // The last head counts as many as any of the others.
+    let mut project = Project::load(&pieces[2][0]).unwrap();
+    project.load_next(of_kind(2, 1)).unwrap();
+    let mut running = project.clone();
+    running.load_next(of_kind(0, issues)).unwrap();
+    assert_eq!(running.load_next(of_kind(1, tasks)), Err(Corrupt::Value("a task's id")));
+    assert_eq!(running.load_next(of_kind(2, dead)), Err(Corrupt::Value("a dead task's id")));
+    project.load_next(of_kind(1, tasks)).unwrap();
+    assert_eq!(project.load_next(of_kind(2, dead)), Err(Corrupt::Value("a dead task's id")));
+}
+
+#[test]
+fn tasks_are_cancelled_in_the_same_order_whatever_else_the_project_has_seen() {
+    let removed = |desk: &mut Desk| {
+        for kind in ["b", "a", "c"] {
+            desk.enqueue(Enqueue { kind: Some(name(kind)), ..Enqueue::new(issue(1)) });
+        }
+        let before = desk.project.last_event();
+        desk.project.cancel(desk.now(), issue(1), None);
+        desk.project.events(before).events.map(|event| event.task.unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(removed(&mut Desk::new()), ["1:b", "1:a", "1:c"]);
+    let mut seen = Desk::new();
+    for kind in ["c", "a", "b"] {
+        seen.enqueue(Enqueue { kind: Some(name(kind)), ..Enqueue::new(issue(2)) });
+    }
+    assert_eq!(removed(&mut seen), ["1:b", "1:a", "1:c"]);
 }
