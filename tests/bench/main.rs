@@ -13,6 +13,8 @@
 )]
 
 #[cfg(target_os = "linux")]
+mod common;
+#[cfg(target_os = "linux")]
 mod run;
 
 #[cfg(target_os = "linux")]

@@ -4,23 +4,20 @@ mod chart;
 mod compare;
 mod contenders;
 mod load;
-mod machine;
 mod observe;
 mod options;
-mod progress;
 mod report;
-mod resp;
 mod scaling;
-mod stats;
 mod whole;
 
 use clap::Parser;
 use poppo_tests::{Server, artifacts};
 
+use crate::common::machine::{self, Cores};
+use crate::common::progress::Progress;
+
 use contenders::Contender;
-use machine::Cores;
 use options::Options;
-use progress::Progress;
 
 /// Measures, shows, writes.
 pub(crate) fn main() {

@@ -2,7 +2,7 @@
 
 /// One argument of a command.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Word<'a> {
+pub(crate) enum Word<'a> {
     /// As it stands.
     Text(&'a str),
     /// In decimal.
@@ -12,7 +12,7 @@ pub(super) enum Word<'a> {
 }
 
 /// Appends a command.
-pub(super) fn command(out: &mut Vec<u8>, words: &[Word<'_>]) {
+pub(crate) fn command(out: &mut Vec<u8>, words: &[Word<'_>]) {
     header(out, b'*', words.len() as u64);
     for word in words {
         match word {
@@ -55,7 +55,7 @@ fn decimal(out: &mut Vec<u8>, mut number: u64) {
 
 /// The length and the type (its first byte, `_` for null) of the reply at the front; none where it is not whole yet.
 /// An error reply, also inside an array, is an error here.
-pub(super) fn reply(bytes: &[u8]) -> Result<Option<(usize, u8)>, String> {
+pub(crate) fn reply(bytes: &[u8]) -> Result<Option<(usize, u8)>, String> {
     let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
     let (kind, line) = (bytes[0], &bytes[1..end]);
     let head = end + 2;

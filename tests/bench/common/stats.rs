@@ -1,7 +1,7 @@
 //! The little statistics that is needed: medians, and ratios of what was measured in the same round.
 
 /// The middle of the values; the mean of the two in the middle where their count is even. NaN of none.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -13,20 +13,20 @@ pub(super) fn median(values: &[f64]) -> f64 {
 }
 
 /// The least and the greatest value.
-pub(super) fn range(values: &[f64]) -> (f64, f64) {
+pub(crate) fn range(values: &[f64]) -> (f64, f64) {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     (least, greatest)
 }
 
 /// `a / b`, round by round. What changes slowly (the machine's clock, its neighbours) is in both and cancels out.
-pub(super) fn ratios(a: &[f64], b: &[f64]) -> Vec<f64> {
+pub(crate) fn ratios(a: &[f64], b: &[f64]) -> Vec<f64> {
     assert_eq!(a.len(), b.len(), "both sides of a ratio have a figure of each round");
     a.iter().zip(b).map(|(a, b)| a / b).collect()
 }
 
 /// `0..size` in an order without repeats in which neighbours are far apart.
-pub(super) fn scattered(index: u64, size: u64) -> u64 {
+pub(crate) fn scattered(index: u64, size: u64) -> u64 {
     /// A prime that divides none of the sizes.
     const STRIDE: u64 = 1_000_003;
     assert!(!size.is_multiple_of(STRIDE), "the stride would come back too early");
