@@ -23,10 +23,15 @@ impl Cores {
 
     /// Starts a server on its core; all its threads and children inherit that. The load stays on the other.
     pub(crate) fn start(self, builder: Builder) -> Server {
+        self.on_server(|| builder.start())
+    }
+
+    /// Does something, such as starting a process, on the server's core.
+    pub(crate) fn on_server<T>(self, start: impl FnOnce() -> T) -> T {
         pin(self.server);
-        let server = builder.start();
+        let started = start();
         pin(self.load);
-        server
+        started
     }
 
     /// Why the figures should be taken with care.

@@ -10,18 +10,16 @@ mod report;
 mod scaling;
 mod whole;
 
-use clap::Parser;
 use poppo_tests::{Server, artifacts};
 
 use crate::common::machine::{self, Cores};
 use crate::common::progress::Progress;
 
 use contenders::Contender;
-use options::Options;
+pub(crate) use options::Options;
 
 /// Measures, shows, writes.
-pub(crate) fn main() {
-    let options = Options::parse();
+pub(crate) fn main(options: &Options) {
     let scale = options.scale();
     // Built before anything is pinned to a core.
     artifacts::module();
@@ -39,5 +37,5 @@ pub(crate) fn main() {
     progress.end();
     let report = report::Report::new(machine, scale, comparison, scaling);
     println!("{}", report.table());
-    report.write(&options);
+    report.write(options);
 }
