@@ -56,8 +56,8 @@ enum Kind {
 
 pub(super) fn run(cores: Cores, scale: &Scale, progress: &mut Progress) -> Wakeups {
     let waiters = room_for(scale.waiters);
-    // Both kinds wait at once, and a few others are connected.
-    let builder = Server::builder().arg("maxclients", 2 * waiters + 100).arg("timeout", 0);
+    // A few others are connected too.
+    let builder = Server::builder().arg("maxclients", waiters + 100);
     let (server, _, _guard) = redis::server(cores, builder, Disk::Nothing);
     let mut bench = Bench { control: server.connect(), producer: Client::connect(server.port()), issue: 0, blocked: 0 };
     let mut wakeups = Wakeups { waiters, ..Wakeups::default() };
@@ -66,24 +66,28 @@ pub(super) fn run(cores: Cores, scale: &Scale, progress: &mut Progress) -> Wakeu
     }
     for (pair, count) in [(&mut wakeups.one, 1), (&mut wakeups.many, waiters)] {
         progress.phase(&format!("wake-up of one among {count}"));
-        let mut claims = bench.waiters(&server, Kind::Claim, count);
-        let mut lists = bench.waiters(&server, Kind::List, count);
-        for _ in 0..scale.rounds {
-            pair.claim.extend(bench.wake(Kind::Claim, &mut claims, scale.wakeups));
-            pair.list.extend(bench.wake(Kind::List, &mut lists, scale.wakeups));
+        for round in 0..scale.rounds {
+            let mut kinds = [(Kind::Claim, &mut pair.claim), (Kind::List, &mut pair.list)];
+            kinds.rotate_left(round % 2);
+            for (kind, micros) in kinds {
+                let mut waiters = bench.waiters(&server, kind, count);
+                micros.extend(bench.wake(kind, &mut waiters, scale.wakeups));
+                drop(waiters);
+                bench.blocked = 0;
+                bench.wait_for_blocked();
+            }
         }
-        drop((claims, lists));
-        bench.blocked = 0;
-        bench.wait_for_blocked();
     }
     progress.phase("delayed tasks");
     wakeups.late = bench.late(&server);
     wakeups
 }
 
-/// As many waiters as this process may have connections for, twice; asks for more where that is allowed.
+/// As many waiters as this process may have connections for; asks for more where that is allowed.
 fn room_for(waiters: usize) -> usize {
-    let wanted = 2 * waiters as u64 + 200;
+    /// Whatever else is open.
+    const OTHERS: u64 = 200;
+    let wanted = waiters as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
     if !enough(limit.current) {
@@ -93,7 +97,7 @@ fn room_for(waiters: usize) -> usize {
             let _raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
         }
     }
-    let allowed = getrlimit(Resource::Nofile).current.map_or(waiters, |limit| (limit.saturating_sub(200) / 2) as usize);
+    let allowed = getrlimit(Resource::Nofile).current.map_or(waiters, |limit| limit.saturating_sub(OTHERS) as usize);
     if allowed < waiters {
         eprintln!(
             "\npoppo-bench: {allowed} waiters instead of {waiters}: a process may open no more files (ulimit -n)"
@@ -115,7 +119,7 @@ impl Bench {
     /// Clients that are blocked when this returns, in the order of the queue.
     fn waiters(&mut self, server: &Server, kind: Kind, count: usize) -> VecDeque<(u64, Client)> {
         /// Fewer than a listening socket lets wait for being accepted.
-        const AT_ONCE: u64 = 100;
+        const AT_ONCE: u64 = 400;
         let mut waiters = VecDeque::with_capacity(count);
         for number in 0..count as u64 {
             let mut client = Client::connect(server.port());
