@@ -59,7 +59,7 @@ impl Queue for Beanstalkd {
         self.running = Some((process, port));
     }
 
-    fn turn(&mut self, workers: usize, window: Window, tasks: u64) -> Turn {
+    fn turn(&mut self, workers: usize, window: Window, tasks: u64) -> Option<Turn> {
         let (process, port) = self.running.as_ref().expect("it was filled");
         load::run(&Talk, (*port, process.id()), workers, window, tasks)
     }

@@ -53,22 +53,22 @@ impl Queue for BullMq {
         assert_eq!(filled["filled"], tasks);
     }
 
-    fn turn(&mut self, workers: usize, window: Window, _: u64) -> Turn {
+    fn turn(&mut self, workers: usize, window: Window, _: u64) -> Option<Turn> {
         let millis = |time: Duration| time.as_millis() as u64;
         let order = json!({"do": "turn", "workers": workers, "warm": millis(window.warm), "time": millis(window.time)});
         let meter = Meter::new(self.process, self.node.child.id());
-        assert_eq!(self.node.ask(&order)["begun"], true);
+        let begun = self.node.ask(&order)["begun"] == true;
         let begin = meter.read();
         assert_eq!(self.node.hear()["ended"], true);
         let end = meter.read();
         let turn = self.node.hear();
         let number = |field: &str| turn[field].as_u64().unwrap_or_else(|| panic!("no {field} in {turn}"));
-        Turn {
+        begun.then(|| Turn {
             cycles: number("cycles"),
             elapsed: Duration::from_micros(number("micros")),
             server: end.server - begin.server,
             load: end.load - begin.load,
-        }
+        })
     }
 }
 

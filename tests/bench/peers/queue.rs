@@ -26,7 +26,8 @@ pub(super) trait Queue {
     fn fill(&mut self, tasks: u64);
 
     /// Lets so many workers claim and finish until the time is over or all `tasks` that it was filled with are done.
-    fn turn(&mut self, workers: usize, window: Window, tasks: u64) -> Turn;
+    /// None where they were done before anything counted.
+    fn turn(&mut self, workers: usize, window: Window, tasks: u64) -> Option<Turn>;
 }
 
 /// What a turn came to, without its warm part.

@@ -102,7 +102,7 @@ impl<D: OnRedis> Queue for Running<D> {
         pour(self.server.port(), tasks, ":1", |number, out| self.dialect.put(number, out));
     }
 
-    fn turn(&mut self, workers: usize, window: Window, tasks: u64) -> Turn {
+    fn turn(&mut self, workers: usize, window: Window, tasks: u64) -> Option<Turn> {
         load::run(&self.dialect, (self.server.port(), self.process), workers, window, tasks)
     }
 }

@@ -158,7 +158,12 @@ impl Report {
             store(path, &bars::draw(&self.bars()));
         }
         if let Some(path) = &options.readme {
-            store_between(path, MARK, &self.markdown());
+            // The picture lies beside the document.
+            let picture =
+                options.svg.as_ref().and_then(|svg| svg.file_name()).map(|name| {
+                    format!("![Tasks claimed and finished a second by each queue]({})\n\n", name.display())
+                });
+            store_between(path, MARK, &(picture.unwrap_or_default() + &self.markdown()));
         }
     }
 

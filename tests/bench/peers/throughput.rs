@@ -134,12 +134,8 @@ impl Field {
 
     /// A turn each that does not count: code gets compiled, files get their size, and their speeds become known.
     fn warm_up(&mut self, scale: &Scale) {
-        const TASKS: u64 = 40_000;
-        const WORKERS: usize = 8;
-        for (contender, queue) in &mut self.queues {
-            queue.fill(TASKS);
-            let turn = queue.turn(WORKERS, scale.window, TASKS);
-            self.speeds.insert((*contender, WORKERS), turn.per_second());
+        for contender in self.contenders() {
+            self.turn(contender, WORKERS[1], scale);
         }
     }
 
@@ -157,20 +153,25 @@ impl Field {
     }
 
     fn turn(&mut self, contender: Contender, workers: usize, scale: &Scale) -> Turn {
-        /// A second's tasks that are there before anything is known.
-        const UNKNOWN: f64 = 20_000.0;
-        /// Nobody should run out of tasks because the machine is quicker this time.
+        /// As many as everybody gets: a machine that was held up a moment ago may be quick now.
+        const LEAST: f64 = 30_000.0;
+        /// Nobody should run out of tasks.
         const RESERVE: f64 = 1.5;
-        let known = |speeds: &HashMap<_, f64>| {
-            let others = || speeds.iter().filter(|((there, _), _)| *there == contender).map(|(_, speed)| *speed);
-            speeds.get(&(contender, workers)).copied().or_else(|| others().reduce(f64::max)).unwrap_or(UNKNOWN)
-        };
-        let tasks = (known(&self.speeds) * RESERVE * scale.window.total().as_secs_f64()) as u64 + workers as u64;
         let (_, queue) = self.queues.iter_mut().find(|(there, _)| *there == contender).expect("it was started");
-        queue.fill(tasks);
-        let turn = queue.turn(workers, scale.window, tasks);
-        let speed = self.speeds.entry((contender, workers)).or_default();
-        *speed = speed.max(turn.per_second());
-        turn
+        // What is not known is as quick as the quickest so far.
+        let others = self.speeds.iter().filter(|((there, _), _)| *there == contender).map(|(_, speed)| *speed);
+        let most = others.fold(LEAST, f64::max);
+        let speed = self.speeds.entry((contender, workers)).or_insert(most);
+        loop {
+            let tasks = (*speed * RESERVE * scale.window.total().as_secs_f64()) as u64;
+            queue.fill(tasks);
+            match queue.turn(workers, scale.window, tasks) {
+                Some(turn) => {
+                    *speed = speed.max(turn.per_second());
+                    return turn;
+                }
+                None => *speed *= 2.0,
+            }
+        }
     }
 }

@@ -3,8 +3,9 @@
 //
 //   {"do":"version"}                                        {"bullmq":…,"node":…}
 //   {"do":"fill","tasks":n,"payload":{…}}                   {"filled":n}
-//   {"do":"turn","workers":n,"warm":ms,"time":ms}           {"begun":true}, {"ended":true}, {"cycles":n,"micros":n}
+//   {"do":"turn","workers":n,"warm":ms,"time":ms}           {"begun":…}, {"ended":true}, {"cycles":n,"micros":n}
 //
+// A turn is begun once it counts; it is not where the jobs were done before.
 // The worker's own fast path is used: finishing a job fetches the next one in the same round trip.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
@@ -37,14 +38,22 @@ async function turn(workers, warm, time) {
   let cycles = 0;
   let begun;
   const ended = new Promise((resolve) => {
-    const end = () => resolve([cycles, process.hrtime.bigint() - begun]);
+    let timer;
+    const end = () => {
+      clearTimeout(timer);
+      if (begun === undefined) {
+        begun = process.hrtime.bigint();
+        say({ begun: false });
+      }
+      resolve([cycles, process.hrtime.bigint() - begun]);
+    };
     const begin = () => {
       begun = process.hrtime.bigint();
       cycles = 0;
       say({ begun: true });
-      setTimeout(end, time);
+      timer = setTimeout(end, time);
     };
-    setTimeout(begin, warm);
+    timer = setTimeout(begin, warm);
     worker.on('completed', () => { cycles += 1; });
     worker.on('drained', end);
     worker.on('error', (error) => { throw error; });

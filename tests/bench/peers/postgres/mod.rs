@@ -146,7 +146,7 @@ impl Queue for Postgres {
         }
     }
 
-    fn turn(&mut self, workers: usize, window: Window, tasks: u64) -> Turn {
+    fn turn(&mut self, workers: usize, window: Window, tasks: u64) -> Option<Turn> {
         load::run(&self.talk, (self.port, self.server.id()), workers, window, tasks)
     }
 }
