@@ -4,6 +4,7 @@
 #   make test         all that must be green
 #   make test-matrix  the same servers' tests on Redis 7.0, Valkey 9 and whatever POPPO_SERVERS=path:path names
 #   make bench        what it costs, measured; about four minutes
+#   make bench-peers  its queue against others', measured; about six minutes
 
 SHELL := /bin/sh
 CARGO ?= cargo
@@ -11,7 +12,7 @@ PROFILE ?= release
 BIN := target/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run up test test-matrix check unit doc bench clean
+.PHONY: help deps build run up test test-matrix check unit doc bench bench-peers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,10 +49,16 @@ doc: deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --workspace --exclude poppo-module
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps -p poppo-module --document-private-items
 
+# What both leave behind, unless BENCH says otherwise.
+bench: BENCH := $(or $(BENCH),--readme README.md --json 'docs/benchmarks/{date}.json' --svg docs/benchmarks/cost-by-size.svg)
+bench-peers: BENCH := $(or $(BENCH),--readme docs/benchmarks/README.md --json 'docs/benchmarks/peers-{date}.json' --svg docs/benchmarks/peers.svg)
+
 bench: build ## measure what it costs, in about four minutes; BENCH=--quick for one, which writes nothing
 	POPPO_MODULE=$(BIN)/libpoppo.so $(CARGO) run --locked --profile $(PROFILE) -p poppo-tests --bin poppo-bench -- $(BENCH)
 
-BENCH ?= --readme README.md --json 'docs/benchmarks/{date}.json' --svg docs/benchmarks/cost-by-size.svg
+bench-peers: build ## compare its queue with others, in about six minutes; BENCH=--quick for one, which writes nothing
+	@./scripts/install-peers
+	POPPO_MODULE=$(BIN)/libpoppo.so $(CARGO) run --locked --profile $(PROFILE) -p poppo-tests --bin poppo-bench -- peers $(BENCH)
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use poppo_tests::{Connection, Server, wait_until};
 
+use crate::common::machine::Cores;
+use crate::common::progress::Progress;
+use crate::common::stats;
+
 use super::contenders::{self, Contender, Phase, Scripts, counted_as};
 use super::load::{Load, Pace, Until};
-use super::machine::Cores;
 use super::observe;
 use super::options::Scale;
-use super::progress::Progress;
-use super::stats;
 
 const CONNECTIONS: usize = 50;
 /// Operations sent at once, in both variants of a comparison.

@@ -7,9 +7,10 @@
 
 use poppo_tests::{Connection, Reply};
 
+use crate::common::resp::Word::{self, Joined, Number, Text};
+use crate::common::resp::command;
+
 use super::load::Work;
-use super::resp::Word::{self, Joined, Number, Text};
-use super::resp::command;
 
 /// Poppo's key in all comparisons.
 pub(super) const PROJECT: &str = "acme/widgets";

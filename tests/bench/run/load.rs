@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 
-use super::resp;
+use crate::common::resp;
 
 /// Appends the commands of the operation of a given number.
 pub(super) type Writer<'a> = Box<dyn FnMut(u64, &mut Vec<u8>) + 'a>;

@@ -4,27 +4,22 @@ mod chart;
 mod compare;
 mod contenders;
 mod load;
-mod machine;
 mod observe;
 mod options;
-mod progress;
 mod report;
-mod resp;
 mod scaling;
-mod stats;
 mod whole;
 
-use clap::Parser;
 use poppo_tests::{Server, artifacts};
 
+use crate::common::machine::{self, Cores};
+use crate::common::progress::Progress;
+
 use contenders::Contender;
-use machine::Cores;
-use options::Options;
-use progress::Progress;
+pub(crate) use options::Options;
 
 /// Measures, shows, writes.
-pub(crate) fn main() {
-    let options = Options::parse();
+pub(crate) fn main(options: &Options) {
     let scale = options.scale();
     // Built before anything is pinned to a core.
     artifacts::module();
@@ -42,5 +37,5 @@ pub(crate) fn main() {
     progress.end();
     let report = report::Report::new(machine, scale, comparison, scaling);
     println!("{}", report.table());
-    report.write(&options);
+    report.write(options);
 }

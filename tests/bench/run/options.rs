@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Args;
 
-/// Measures what Poppo costs. `docs/benchmarks/README.md` says how.
-#[derive(Debug, Parser)]
-#[command(name = "poppo-bench")]
-pub(super) struct Options {
+/// How costs are measured.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
     /// A run of less than a minute: short slices, few rounds, 200,000 issues instead of four million
     #[arg(long)]
     pub(super) quick: bool,

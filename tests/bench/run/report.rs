@@ -10,10 +10,11 @@ use super::compare::{Comparison, PIPELINES, Setup, What};
 use super::contenders::{By, Contender, ORPHANS, Phase};
 use super::options::{Options, Scale};
 use super::scaling::Scaling;
-use super::stats::{median, range, ratios};
+use crate::common::figures::{Target, store, store_between, thousands};
+use crate::common::stats::{median, range, ratios};
 
-const BEGIN: &str = "<!-- bench -->";
-const END: &str = "<!-- /bench -->";
+/// README.md's table stands between `<!-- bench -->` and `<!-- /bench -->`.
+const MARK: &str = "bench";
 
 const CHECKOUTS: &str = "Throughput of a checkout, relative to SET k v NX PX";
 const CHECKOUTS_WITH_AOF: &str = "The same with AOF everysec";
@@ -24,22 +25,6 @@ const AOF: &str = "AOF per operation";
 const BY_SIZE: &str = "Against size";
 const STALLS: &str = "Stalls";
 const WHOLE: &str = "Whole projects";
-
-/// What a figure should be.
-#[derive(Debug, Clone, Copy)]
-enum Target {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Target {
-    fn met(self, figure: f64) -> bool {
-        match self {
-            Self::AtLeast(least) => figure >= least,
-            Self::AtMost(most) => figure <= most,
-        }
-    }
-}
 
 /// One line of the table.
 #[derive(Debug)]
@@ -124,13 +109,6 @@ impl Report {
 
     /// Writes what the command line asks for.
     pub(super) fn write(&self, options: &Options) {
-        let store = |path: &Path, text: &str| {
-            if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory).expect("the directory is there or can be made");
-            }
-            std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            eprintln!("wrote {}", path.display());
-        };
         if let Some(path) = &options.json {
             let path = path.replace("{date}", self.date.get(..10).unwrap_or_default());
             let text = serde_json::to_string_pretty(&self.json()).expect("a document");
@@ -140,9 +118,7 @@ impl Report {
             store(path, &chart::draw(&self.chart()));
         }
         if let Some(path) = &options.readme {
-            let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            let text = insert(&text, &self.markdown());
-            store(path, &text.unwrap_or_else(|| panic!("{} has no lines {BEGIN} and {END}", path.display())));
+            store_between(path, MARK, &self.markdown());
         }
     }
 
@@ -391,53 +367,4 @@ fn way(pipeline: u64) -> String {
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// With commas between thousands.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// The text with `table` between the marks; none where it has no marks.
-fn insert(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{table}{END}{after}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(thousands(7), "7");
-        assert_eq!(thousands(1_000), "1,000");
-        assert_eq!(thousands(4_000_000), "4,000,000");
-        assert_eq!(thousands(123_456), "123,456");
-    }
-
-    #[test]
-    fn the_table_goes_between_the_marks_and_replaces_what_was_there() {
-        let text = "a\n<!-- bench -->\nold\n<!-- /bench -->\nb\n";
-        let once = insert(text, "new\n").unwrap();
-        assert_eq!(once, "a\n<!-- bench -->\nnew\n<!-- /bench -->\nb\n");
-        assert_eq!(insert(&once, "new\n"), Some(once));
-        assert_eq!(insert("no marks", "new\n"), None);
-    }
-
-    #[test]
-    fn a_target_is_met_or_missed() {
-        assert!(Target::AtLeast(1.0).met(1.0) && !Target::AtLeast(1.0).met(0.99));
-        assert!(Target::AtMost(30.0).met(30.0) && !Target::AtMost(30.0).met(30.1));
-        assert!(!Target::AtMost(30.0).met(f64::NAN), "what was not measured meets nothing");
-    }
 }

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use poppo_tests::{Connection, Server};
 
+use crate::common::machine::Cores;
+use crate::common::progress::Progress;
+use crate::common::resp::Word::{Joined, Number, Text};
+use crate::common::resp::command;
+use crate::common::stats;
+
 use super::contenders::{self, By};
 use super::load::{Load, Measured, Pace, Until, Work};
-use super::machine::Cores;
 use super::observe;
 use super::options::Scale;
-use super::progress::Progress;
-use super::resp::Word::{Joined, Number, Text};
-use super::resp::command;
-use super::stats;
 use super::whole::{self, Whole};
 
 /// How many phases [`run`] announces, without those of [`whole`].

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use poppo_tests::{Connection, Server};
 
+use crate::common::progress::Progress;
+
 use super::observe;
-use super::progress::Progress;
 
 /// How many phases [`run`] announces.
 pub(super) const PHASES: usize = 4;

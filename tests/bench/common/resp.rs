@@ -2,7 +2,7 @@
 
 /// One argument of a command.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Word<'a> {
+pub(crate) enum Word<'a> {
     /// As it stands.
     Text(&'a str),
     /// In decimal.
@@ -12,7 +12,7 @@ pub(super) enum Word<'a> {
 }
 
 /// Appends a command.
-pub(super) fn command(out: &mut Vec<u8>, words: &[Word<'_>]) {
+pub(crate) fn command(out: &mut Vec<u8>, words: &[Word<'_>]) {
     header(out, b'*', words.len() as u64);
     for word in words {
         match word {
@@ -55,7 +55,7 @@ fn decimal(out: &mut Vec<u8>, mut number: u64) {
 
 /// The length and the type (its first byte, `_` for null) of the reply at the front; none where it is not whole yet.
 /// An error reply, also inside an array, is an error here.
-pub(super) fn reply(bytes: &[u8]) -> Result<Option<(usize, u8)>, String> {
+pub(crate) fn reply(bytes: &[u8]) -> Result<Option<(usize, u8)>, String> {
     let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
     let (kind, line) = (bytes[0], &bytes[1..end]);
     let head = end + 2;
@@ -79,6 +79,54 @@ pub(super) fn reply(bytes: &[u8]) -> Result<Option<(usize, u8)>, String> {
         }
         other => Err(format!("a reply that starts with byte {other}")),
     }
+}
+
+/// What a reply is made of, without the arrays around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaf<'a> {
+    Text(&'a [u8]),
+    Number(u64),
+    Null,
+}
+
+/// Shows every leaf of the reply at the front, in order, and answers the reply's length; none where it is not whole yet.
+pub(crate) fn leaves<'a>(bytes: &'a [u8], see: &mut dyn FnMut(Leaf<'a>)) -> Result<Option<usize>, String> {
+    let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
+    let (kind, line) = (bytes[0], &bytes[1..end]);
+    let mut at = end + 2;
+    match kind {
+        b'-' => return Err(String::from_utf8_lossy(line).into_owned()),
+        b'+' => see(Leaf::Text(line)),
+        b':' => see(Leaf::Number(whole(line)?)),
+        b'$' => match number(line)? {
+            None => see(Leaf::Null),
+            Some(length) => {
+                let Some(text) = bytes.get(at..at + length) else { return Ok(None) };
+                at += length + 2;
+                if at > bytes.len() {
+                    return Ok(None);
+                }
+                see(Leaf::Text(text));
+            }
+        },
+        b'*' => match number(line)? {
+            None => see(Leaf::Null),
+            Some(count) => {
+                for _ in 0..count {
+                    let Some(length) = leaves(&bytes[at..], see)? else { return Ok(None) };
+                    at += length;
+                }
+            }
+        },
+        other => return Err(format!("a reply that starts with byte {other}")),
+    }
+    Ok(Some(at))
+}
+
+/// A number that is not negative.
+pub(crate) fn whole(digits: &[u8]) -> Result<u64, String> {
+    let text = str::from_utf8(digits).ok();
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| format!("no number: '{}'", String::from_utf8_lossy(digits)))
 }
 
 /// A length; none is -1, null.
@@ -116,6 +164,18 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(reply(&whole[..length]), Ok(None), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn the_leaves_of_a_reply_come_in_order() {
+        let bytes = b"*3\r\n+OK\r\n*2\r\n$5\r\nissue\r\n:17\r\n$-1\r\n";
+        let mut seen = Vec::new();
+        assert_eq!(leaves(bytes, &mut |leaf| seen.push(leaf)), Ok(Some(bytes.len())));
+        assert_eq!(seen, [Leaf::Text(b"OK"), Leaf::Text(b"issue"), Leaf::Number(17), Leaf::Null]);
+        for length in 0..bytes.len() {
+            assert_eq!(leaves(&bytes[..length], &mut |_| ()), Ok(None), "{length} bytes");
+        }
+        assert_eq!(leaves(b"*2\r\n:1\r\n-STALE x\r\n", &mut |_| ()), Err("STALE x".into()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 /// On standard error, so that the table on standard output stays clean.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     start: Instant,
     done: usize,
     phases: usize,
@@ -13,12 +13,12 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Of a run of so many phases.
-    pub(super) fn new(phases: usize) -> Self {
+    pub(crate) fn new(phases: usize) -> Self {
         Self { start: Instant::now(), done: 0, phases, terminal: std::io::stderr().is_terminal() }
     }
 
     /// The next phase begins.
-    pub(super) fn phase(&mut self, name: &str) {
+    pub(crate) fn phase(&mut self, name: &str) {
         self.done += 1;
         let seconds = self.start.elapsed().as_secs();
         let mut out = std::io::stderr().lock();
@@ -31,7 +31,7 @@ impl Progress {
     }
 
     /// The run is over.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         if self.terminal {
             eprint!("\r\x1b[2K");
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Where server and load run: the first and the last core that this process may use.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cores {
+pub(crate) struct Cores {
     server: usize,
     load: usize,
     count: usize,
@@ -14,7 +14,7 @@ pub(super) struct Cores {
 
 impl Cores {
     /// Looks which cores there are. With a single one both share it.
-    pub(super) fn find() -> Self {
+    pub(crate) fn find() -> Self {
         let allowed = sched_getaffinity(None).expect("the cores of this process");
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
         let (server, load) = (cores[0], cores[cores.len() - 1]);
@@ -22,15 +22,20 @@ impl Cores {
     }
 
     /// Starts a server on its core; all its threads and children inherit that. The load stays on the other.
-    pub(super) fn start(self, builder: Builder) -> Server {
+    pub(crate) fn start(self, builder: Builder) -> Server {
+        self.on_server(|| builder.start())
+    }
+
+    /// Does something, such as starting a process, on the server's core.
+    pub(crate) fn on_server<T>(self, start: impl FnOnce() -> T) -> T {
         pin(self.server);
-        let server = builder.start();
+        let started = start();
         pin(self.load);
-        server
+        started
     }
 
     /// Why the figures should be taken with care.
-    pub(super) fn warning(self) -> Option<&'static str> {
+    pub(crate) fn warning(self) -> Option<&'static str> {
         (self.count < 2).then_some("there is one core only: server and load share it, and ratios are closer to 1")
     }
 }
@@ -42,7 +47,7 @@ fn pin(core: usize) {
 }
 
 /// What the figures were measured on.
-pub(super) fn describe(cores: Cores, connection: &mut Connection) -> Value {
+pub(crate) fn describe(cores: Cores, connection: &mut Connection) -> Value {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
