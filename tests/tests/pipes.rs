@@ -63,8 +63,8 @@ const PRINTING: [&[&str]; 27] = [
 #[test]
 fn a_reader_that_is_gone_is_no_failure_of_any_command() {
     let server = full();
-    for arguments in PRINTING {
-        for form in [&["--json"][..], &[]] {
+    for form in [&["--json"][..], &[]] {
+        for arguments in PRINTING {
             let (reader, writer) = pipe().unwrap();
             drop(reader);
             let arguments = [form, arguments].concat();
