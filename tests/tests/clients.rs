@@ -9,7 +9,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use poppo_tests::command::signal;
 use poppo_tests::{Connection, Reply as _, Server, artifacts, wait_until};
@@ -33,7 +37,7 @@ struct Worker {
 
 impl Worker {
     /// The worker in the language of this block, with leases that last so many ms, started with a queue before it; none where its libraries cannot be had.
-    fn start(language: &str, ttl: u64, prepare: impl FnOnce(&mut Connection)) -> Option<Self> {
+    fn start(language: &str, ttl: u64, way: Way, prepare: impl FnOnce(&mut Connection)) -> Option<Self> {
         let server = Server::builder().durable().start();
         let (program, file, libraries) = match language {
             "js" => ("node".into(), "worker.mjs", true),
@@ -59,10 +63,14 @@ impl Worker {
         fs::write(server.dir().join(file), block(language)).unwrap();
         fs::write(server.dir().join("work"), WORK).unwrap();
         prepare(&mut server.connect());
+        let url = match way {
+            Way::Straight => server.url(),
+            Way::LosesFirstClaim => format!("redis://127.0.0.1:{}", lossy(server.port())),
+        };
         let said = File::create(server.dir().join("said")).unwrap();
         let child = command
             .args([file, "sh", "./work"])
-            .envs([("POPPO_URL", server.url()), ("POPPO_PROJECT", "p".to_owned()), ("POPPO_TTL", ttl.to_string())])
+            .envs([("POPPO_URL", url), ("POPPO_PROJECT", "p".to_owned()), ("POPPO_TTL", ttl.to_string())])
             .current_dir(server.dir())
             .stdin(Stdio::null())
             .stdout(said.try_clone().unwrap())
@@ -141,6 +149,46 @@ impl Drop for Worker {
     }
 }
 
+/// How a worker reaches the server.
+enum Way {
+    Straight,
+    /// The first claim that is granted is answered to nobody: the connection breaks instead.
+    LosesFirstClaim,
+}
+
+/// A way to the server on this port that loses the first answer with the id of a task in it.
+fn lossy(to: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let has_lost = Arc::new(AtomicBool::new(false));
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", to)) else { continue };
+            let (from_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || pass(from_client, to_server, |_| false));
+            let has_lost = Arc::clone(&has_lost);
+            let is_lost = move |answer: &[u8]| {
+                answer.windows(6).any(|window| window == b":issue") && !has_lost.swap(true, Ordering::SeqCst)
+            };
+            std::thread::spawn(move || pass(server, client, is_lost));
+        }
+    });
+    port
+}
+
+/// Passes on what comes, until there is no more or something is to be lost: then the connection breaks.
+fn pass(mut from: TcpStream, mut to: TcpStream, is_lost: impl Fn(&[u8]) -> bool) {
+    let mut buffer = [0; 65_536];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        if is_lost(&buffer[..length]) || to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    // One of them may be gone already.
+    drop(from.shutdown(Shutdown::Both));
+    drop(to.shutdown(Shutdown::Both));
+}
+
 /// The one block of the document in this language.
 fn block(language: &str) -> String {
     let text = fs::read_to_string(artifacts::workspace().join("docs/clients.md")).unwrap();
@@ -160,7 +208,7 @@ fn does_all_tasks_once_whatever_becomes_of_the_server(language: &str) {
         }
     };
     // The TTL is longer than any restart takes.
-    let Some(mut worker) = Worker::start(language, 20_000, queue) else { return };
+    let Some(mut worker) = Worker::start(language, 20_000, Way::Straight, queue) else { return };
 
     // It works while the server is away, and reports it when it is back.
     worker.wait_for("start 1");
@@ -198,7 +246,7 @@ fn does_all_tasks_once_whatever_becomes_of_the_server(language: &str) {
 
 fn stops_what_is_cancelled_or_lost_and_drains(language: &str) {
     // A third of the TTL is how soon a worker hears of it.
-    let Some(mut worker) = Worker::start(language, 3000, |connection| {
+    let Some(mut worker) = Worker::start(language, 3000, Way::Straight, |connection| {
         connection.ok("POPPO.ENQUEUE p 50");
     }) else {
         return;
@@ -229,6 +277,20 @@ fn stops_what_is_cancelled_or_lost_and_drains(language: &str) {
     assert_eq!(worker.history()[&70], (1, vec!["completed".to_owned()]));
 }
 
+fn claims_nothing_twice_over_a_lost_answer(language: &str) {
+    let queue = |connection: &mut Connection| {
+        connection.ok("POPPO.ENQUEUE p 21");
+        connection.ok("POPPO.ENQUEUE p 22");
+    };
+    let Some(worker) = Worker::start(language, 20_000, Way::LosesFirstClaim, queue) else { return };
+    for issue in [21, 22] {
+        worker.wait_for_status(issue, "completed");
+        assert_eq!(worker.history()[&issue], (1, vec!["completed".to_owned()]));
+    }
+    let starts: Vec<String> = worker.log().into_iter().filter(|line| line.starts_with("start ")).collect();
+    assert!(starts.len() == 2 && starts[0].starts_with("start 21 "), "{starts:?}");
+}
+
 #[test]
 fn the_worker_in_node_does_all_tasks_once() {
     does_all_tasks_once_whatever_becomes_of_the_server("js");
@@ -257,4 +319,19 @@ fn the_worker_in_bash_does_all_tasks_once() {
 #[test]
 fn the_worker_in_bash_stops_and_drains() {
     stops_what_is_cancelled_or_lost_and_drains("bash");
+}
+
+#[test]
+fn the_worker_in_node_claims_nothing_twice() {
+    claims_nothing_twice_over_a_lost_answer("js");
+}
+
+#[test]
+fn the_worker_in_python_claims_nothing_twice() {
+    claims_nothing_twice_over_a_lost_answer("python");
+}
+
+#[test]
+fn the_worker_in_bash_claims_nothing_twice() {
+    claims_nothing_twice_over_a_lost_answer("bash");
 }
