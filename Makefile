@@ -12,13 +12,17 @@ PROFILE ?= release
 BIN := target/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run up test test-matrix check unit doc bench bench-peers clean
+.PHONY: help deps test-deps build run up test test-matrix check unit doc bench bench-peers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install what is missing: redis-server, libclang and a C compiler
 	@./scripts/install-deps
+
+# Node and Python too, for the workers of docs/clients.md.
+test-deps:
+	@./scripts/install-deps --clients
 
 build: deps ## build the module and the command, optimised
 	$(CARGO) build --locked --profile $(PROFILE) -p poppo-module -p poppo
@@ -29,14 +33,15 @@ run: build ## show the main job on real-looking issues, and judge it
 up: build ## run a private redis-server with the module; data in ./.poppo
 	$(BIN)/poppo up
 
-test: deps check unit doc ## everything: formatting, lints, tests against real servers, documentation
+test: test-deps check unit doc ## everything: formatting, lints, tests against real servers, documentation
 
 check: deps
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p poppo-core -p poppo-module --all-targets --features fault-injection -- -D warnings
 
-unit: deps
+unit: export POPPO_REQUIRE_CLIENTS = 1
+unit: test-deps
 	$(CARGO) build --locked -p poppo-module -p poppo
 	$(CARGO) test --locked --workspace --no-fail-fast
 	$(CARGO) test --locked -p poppo-core --features fault-injection

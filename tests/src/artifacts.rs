@@ -42,6 +42,21 @@ pub fn poppo() -> &'static Path {
     }))
 }
 
+/// The folder with the client libraries of `docs/clients.md`, installed on demand; or why that cannot be.
+pub fn clients() -> Result<&'static Path, &'static str> {
+    static PATH: Built = Built::new();
+    let built = PATH.get_or_init(|| {
+        let folder = target_directory().join("clients");
+        let script = workspace().join("scripts/install-clients");
+        match Command::new(&script).arg(&folder).output() {
+            Ok(output) if output.status.success() => Ok(folder),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(format!("{}: {error}", script.display())),
+        }
+    });
+    built.as_deref().map_err(String::as_str)
+}
+
 /// The repository's root.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace")

@@ -4,6 +4,7 @@ mod cancel;
 mod checkin;
 mod checkout;
 mod claim;
+mod completions;
 mod config;
 mod demo;
 mod drain;
@@ -16,6 +17,7 @@ mod heartbeat;
 mod labels;
 mod list;
 mod liveness;
+mod man;
 mod orphans;
 mod repair;
 mod revive;
@@ -73,7 +75,9 @@ Example:
   $ poppo up &
   $ poppo enqueue 123 --title \"Crash on start\" --priority high
   $ poppo work --jobs 2 --retry -- ./fix-issue.sh
-  $ poppo list"
+  $ poppo list
+
+Shell completions and manual pages: see `poppo completions --help` and `poppo man --help`."
 )]
 pub(crate) struct Cli {
     // As an attribute, since rustdoc would take the brackets for links.
@@ -134,6 +138,8 @@ enum Command {
     Forget(forget::Args),
     Config(config::Args),
     Demo(demo::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     DemoNote(demo::NoteArgs),
 }
@@ -171,6 +177,8 @@ impl Cli {
             Command::Run(args) => return run::run(args, &context).await,
             Command::Demo(args) => return demo::run(args, &context).await,
             Command::DemoNote(args) => demo::note(&args)?,
+            Command::Completions(args) => completions::run(&args)?,
+            Command::Man(args) => man::run(&args, &context)?,
             Command::Enqueue(args) => enqueue::run(args, &context).await?,
             Command::Claim(args) => claim::run(args, &context).await?,
             Command::Cancel(args) => cancel::run(args, &context).await?,
