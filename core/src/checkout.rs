@@ -202,7 +202,12 @@ impl Project {
         };
         let started = before.map_or(now.at, |before| before.started);
         let (completed, title) = before.map_or((None, None), |before| (before.completed.clone(), before.title.clone()));
-        let title = request.title.map(|title| CompactString::new(title.as_str())).or(title);
+        let title = match request.title.map(Text::as_str).or(task.as_ref().and_then(Task::title)) {
+            Some(title) => Some(CompactString::new(title)),
+            None => title,
+        };
+        // Whoever takes an orphan's work over is asked what the orphan was.
+        let asked = before.filter(|_| loser.is_some()).and_then(|before| before.asked().cloned());
         if let Some((holder, orphaned)) = loser {
             self.head.totals.takeovers += 1;
             self.count_repair(now.at, started, orphaned);
@@ -218,9 +223,9 @@ impl Project {
         };
         let id = task.as_ref().map(|task| task.id.as_str());
         let says = Says::of(id, loser.map(|(_, orphaned)| orphaned.reason.as_str()));
-        let run = match (task, follows) {
-            (None, None) => Run::Held(life),
-            (task, follows) => Run::Working(Box::new(Working { life, task, asked: None, follows })),
+        let run = match (task, asked, follows) {
+            (None, None, None) => Run::Held(life),
+            (task, asked, follows) => Run::Working(Box::new(Working { life, task, asked, follows })),
         };
         let issue = Issue { token, started: now.at, completed, run, title, kind, version, behind: true };
         let entry = Entry {

@@ -99,7 +99,7 @@ pub struct Assignment<'a> {
 
 impl Project {
     /// How many tasks that fell due are noticed between two looks for one to claim.
-    const NOTICE: usize = 256;
+    const NOTICE: usize = 4_096;
 
     /// Claims the first task whose issue is free. None where there is none, and nothing changes then.
     ///

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use crate::events::{Entry, Log};
 use crate::fault;
 use crate::index::{Index, Place};
-use crate::issue::{Issue, Run};
+use crate::issue::{Aftermath, Issue, Run};
 use crate::life::{Life, LifeId, Orphaned};
 use crate::names::Names;
 use crate::queue::{Dead, Finished, Order, Queue, Task, TaskNumber};
@@ -49,8 +49,6 @@ pub(crate) struct Head {
     pub(crate) last_event: u64,
     /// How many times a task began to wait.
     pub(crate) waits: u64,
-    /// When the last one did: whoever comes later waits behind it, whatever the clock says.
-    pub(crate) last_turn: Instant,
     /// How many tasks died.
     pub(crate) deaths: u64,
     /// How many tasks were finished.
@@ -128,7 +126,6 @@ impl Project {
             ends: 0,
             last_event: 0,
             waits: 0,
-            last_turn: Instant::EPOCH,
             deaths: 0,
             finishes: 0,
             drain: false,
@@ -626,6 +623,8 @@ impl Books<'_> {
             self.index.enter_unlabelled(issue.version, number);
         }
         match &issue.run {
+            // What waits again is not finished.
+            Run::Ended(ended) if ended.aftermath == Aftermath::Queued => {}
             Run::Ended(ended) => self.index.enter_finished(ended.end, number),
             Run::Held(id) => self.enter_held(*id, number),
             Run::Working(working) => {
@@ -658,6 +657,7 @@ impl Books<'_> {
             self.index.leave_unlabelled(issue.version, number);
         }
         match &issue.run {
+            Run::Ended(ended) if ended.aftermath == Aftermath::Queued => {}
             Run::Ended(ended) => self.index.leave_finished(ended.end),
             Run::Held(id) => self.leave_held(*id, number),
             Run::Working(working) => {

@@ -76,7 +76,6 @@ struct HeadRow {
     ends: u64,
     last_event: u64,
     waits: u64,
-    last_turn: Instant,
     deaths: u64,
     finishes: u64,
     drain: bool,
@@ -311,7 +310,6 @@ impl Project {
             ends: self.head.ends,
             last_event: self.head.last_event,
             waits: self.head.waits,
-            last_turn: self.head.last_turn,
             deaths: self.head.deaths,
             finishes: self.head.finishes,
             drain: self.head.drain,
@@ -496,7 +494,6 @@ impl Project {
             ends: row.ends,
             last_event: row.last_event,
             waits: row.waits,
-            last_turn: row.last_turn,
             deaths: row.deaths,
             finishes: row.finishes,
             drain: row.drain,
@@ -610,6 +607,7 @@ impl Project {
     fn load_tasks(&mut self, rows: &Rows<'_, WaitingRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
         let mut last = self.queue.tasks.last_key_value().map(|(number, _)| *number);
+        let mut turn = self.newest_turn();
         let mut ids = BTreeSet::new();
         for row in &rows.rows {
             row.task.check(names)?;
@@ -618,9 +616,11 @@ impl Project {
                 return Err(Corrupt::Value("a task's number"));
             }
             last = Some(number);
-            if !row.delayed && row.task.turn > self.head.last_turn {
+            // Whoever came later waits behind.
+            if !row.delayed && row.task.turn < turn {
                 return Err(Corrupt::Value("a task's turn"));
             }
+            turn = row.task.turn;
             if self.order.find(row.task.id).is_some() || !ids.insert(row.task.id) {
                 return Err(Corrupt::Value("a task's id"));
             }

@@ -321,7 +321,8 @@ impl Project {
             let Some(there) = self.order.find(&id) else { break };
             if self.issue_of(there) == Some(number) {
                 let Whereabouts::Dead(dead) = there else { return None };
-                let task = self.queue.dead.get(&dead)?.task.clone();
+                // Somebody checked its issue out all the same: it begins anew.
+                let task = Task { attempts: 0, orphans: 0, ..self.queue.dead.get(&dead)?.task.clone() };
                 self.set_dead(dead, None);
                 return Some(task);
             }
@@ -379,13 +380,15 @@ impl Project {
     fn queue_task(&mut self, at: Instant, mut task: Task, delay: Millis) {
         let delayed = delay > Millis(0);
         self.head.waits += 1;
-        task.turn = if delayed {
-            at.plus(delay)
-        } else {
-            self.head.last_turn = self.head.last_turn.max(at);
-            self.head.last_turn
-        };
+        task.turn = if delayed { at.plus(delay) } else { at.max(self.newest_turn()) };
         self.set_task(TaskNumber::new(self.head.waits, delayed), Some(Box::new(task)));
+    }
+
+    /// Since when the last to come waits, of those that were not delayed: nobody who comes now waits for longer, whatever
+    /// the clock says.
+    pub(crate) fn newest_turn(&self) -> Instant {
+        let waiting = self.queue.tasks.range(..TaskNumber::new(0, true));
+        waiting.last().map_or(Instant::EPOCH, |(_, task)| task.turn)
     }
 
     /// Takes a task out of the queue.

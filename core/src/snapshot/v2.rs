@@ -125,7 +125,6 @@ impl From<Head> for HeadRow {
             ends,
             last_event,
             waits: 0,
-            last_turn: Instant::EPOCH,
             deaths: 0,
             finishes: 0,
             drain: false,

@@ -295,7 +295,6 @@ pub(crate) struct Model {
     pub(crate) finished: Vec<(IssueNumber, String)>,
     /// How often a task began to wait, and the latest turn of one that was not delayed.
     waits: u64,
-    last_turn: Instant,
     deaths: u64,
     pub(crate) drain: bool,
     pub(crate) last_event: u64,
@@ -314,7 +313,7 @@ const DROPPED_AT_ONCE: usize = 16;
 
 /// How many tasks that fell due a write notices, and how many a claim notices between two looks for one.
 const NOTICED_BY_A_WRITE: usize = 64;
-const NOTICED_BY_A_CLAIM: usize = 256;
+const NOTICED_BY_A_CLAIM: usize = 4_096;
 
 impl Model {
     pub(crate) fn new(created: Instant) -> Self {
@@ -334,7 +333,6 @@ impl Model {
             dead: Vec::new(),
             finished: Vec::new(),
             waits: 0,
-            last_turn: Instant::EPOCH,
             deaths: 0,
             drain: false,
             last_event: 0,
@@ -633,6 +631,8 @@ impl Model {
         self.totals.checkouts += 1;
         let issue = self.issue(request.issue);
         let kind = task.as_ref().map(|task| task.kind.clone()).or(name(request.kind));
+        // Of whoever loses it.
+        let asked = issue.and_then(|issue| issue.asked().cloned());
         let event = EventView {
             id: 0,
             what,
@@ -650,10 +650,12 @@ impl Model {
             number: request.issue,
             token,
             kind,
-            title: text(request.title).or(issue.and_then(|issue| issue.title.clone())),
+            title: text(request.title)
+                .or(task.as_ref().and_then(|task| task.title.clone()))
+                .or(issue.and_then(|issue| issue.title.clone())),
             started: at,
             completed: issue.and_then(|issue| issue.completed),
-            run: Run::Held { life, task, asked: None, follows },
+            run: Run::Held { life, task, asked, follows },
             version: 0,
             labelled: false,
         };
@@ -1007,7 +1009,7 @@ impl Model {
                 .issues
                 .iter()
                 .filter_map(|issue| match issue.run {
-                    Run::Ended { nth, .. } => Some((nth, issue.number)),
+                    Run::Ended { nth, .. } => (issue.status() != Status::Queued).then_some((nth, issue.number)),
                     Run::Held { .. } => None,
                 })
                 .collect();

@@ -150,11 +150,9 @@ impl Model {
     fn begin_to_wait(&mut self, at: Instant, task: Task, delay: Millis) {
         self.waits += 1;
         let delayed = delay.0 > 0;
-        if !delayed {
-            // Behind those that wait, whatever the clock says.
-            self.last_turn = self.last_turn.max(at);
-        }
-        let turn = if delayed { at.plus(delay) } else { self.last_turn };
+        // Behind those that wait, whatever the clock says.
+        let waiting = self.tasks.iter().filter(|task| !task.delayed).map(|task| task.turn);
+        let turn = if delayed { at.plus(delay) } else { waiting.max().map_or(at, |last| last.max(at)) };
         self.tasks.push(Task { turn, nth: self.waits, delayed, noticed: false, ..task });
     }
 
@@ -483,7 +481,8 @@ impl Model {
                 return (Status::Queued, Fate::Nothing);
             }
             self.meet("came back without a task");
-            task = self.take_dead(&id).or(Some(Task {
+            let dead = self.take_dead(&id).map(|task| Task { attempts: 0, orphans: 0, ..task });
+            task = dead.or(Some(Task {
                 id,
                 issue: number,
                 kind: kind.unwrap_or("issue".to_owned()),
