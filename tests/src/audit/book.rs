@@ -208,14 +208,14 @@ impl Book {
         findings.unless(token > newest, || format!("tokens must rise: {token} after {newest}"));
         self.count("checkouts");
         let before = self.leases.remove(&event.issue);
-        let mut inherited = None;
+        let (mut inherited, mut asked) = (None, false);
         match (event.what.as_str(), before) {
             ("takeover", Some(lease)) => {
                 self.count("takeovers");
                 self.repairs += 1;
                 let (what, status) = ("takeover".to_owned(), "processing".to_owned());
                 self.ended.insert(lease.token, Ended { what, status, at: event.at, claimed_again: None });
-                inherited = lease.task;
+                (inherited, asked) = (lease.task, lease.asked);
             }
             ("takeover", None) => findings.add(format!("taken from nobody: {event:?}")),
             (_, Some(lease)) => findings.add(format!("two leases at a time, {} and {token}: {event:?}", lease.token)),
@@ -249,7 +249,7 @@ impl Book {
         }
         let attempts = event.task.as_ref().and_then(|id| self.tasks.get(id)).map_or(0, |task| task.attempts);
         let task = event.task.clone();
-        self.leases.insert(event.issue, Lease { token, task: task.clone(), asked: false });
+        self.leases.insert(event.issue, Lease { token, task: task.clone(), asked });
         self.granted.insert(token, Granted { issue: event.issue, process, task, attempts });
     }
 
@@ -284,7 +284,7 @@ impl Book {
         match (&lease.task, task.place) {
             (Some(_), Place::Running(token)) if token == lease.token => {}
             // A lease without a task gets one when it comes back: a new one, or its dead one.
-            (None, Place::Dead) => {}
+            (None, Place::Dead) => task.attempts = 0,
             (None, Place::Finished | Place::Dropped) => {
                 // What was said when it was queued by hand does not hold for this one.
                 (task.attempts, task.first_claimed) = (0, Some(u64::MAX));
