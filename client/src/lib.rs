@@ -31,12 +31,15 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod answers;
 mod backoff;
 mod client;
 mod decode;
+mod durability;
 mod error;
 mod life;
+mod links;
 mod project;
 mod queue;
 mod random;
@@ -50,6 +53,7 @@ pub use answers::{
 };
 pub use backoff::Backoff;
 pub use client::{Client, DEFAULT_PORT};
+pub use durability::Durability;
 pub use error::{Error, Refusal};
 pub use life::Life;
 pub use project::Project;

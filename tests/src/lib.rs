@@ -3,7 +3,8 @@
 //! Here lives what a test needs to *drive* the real thing: [`Server`] starts a redis-server of its own with the
 //! module loaded, [`Connection`] speaks RESP2 or RESP3 to it, [`transcript`] prints and matches answers the way
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
-//! workers work while something happens to the servers, [`cluster`] makes nodes one cluster, [`command`] starts `poppo`, [`golden`] knows what
+//! workers work while something happens to the servers, [`cluster`] makes nodes one cluster, [`sentinel`] has a
+//! primary watched, [`command`] starts `poppo`, [`golden`] knows what
 //! earlier versions wrote. What the answers ought to be stands in the tests, one file per concern, and in
 //! `docs/commands.md`.
 //!
@@ -26,8 +27,10 @@ pub mod dump;
 pub mod golden;
 mod history;
 pub mod load;
+pub mod network;
 mod portrait;
 mod random;
+pub mod sentinel;
 mod server;
 pub mod transcript;
 
@@ -37,7 +40,7 @@ pub use connection::{Connection, Protocol, Reply};
 pub use history::History;
 pub use portrait::portrait;
 pub use random::{Random, seed};
-pub use server::{Builder, Server};
+pub use server::{Builder, Server, free_port};
 
 /// Longer than anything here may take: who waits this long has found a bug.
 pub const DEADLINE: Duration = Duration::from_secs(30);
