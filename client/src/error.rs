@@ -202,6 +202,10 @@ impl Error {
         match code {
             "ERR" if text.starts_with("unknown command") => Self::NoModule { url: url.to_owned() },
             "ERR" => Self::BadArgument(text.to_owned()),
+            "NOAUTH" => Self::Server {
+                code: code.to_owned(),
+                message: format!("{url} wants a password: write redis://user:password@host"),
+            },
             "MOVED" | "ASK" => Self::Server {
                 code: code.to_owned(),
                 message: format!(
@@ -251,11 +255,10 @@ impl Error {
 /// What is wrong with a certificate, in words that say what to do; none where the message is not about one. The crates below
 /// pass it on as text only.
 fn tls_fault(message: &str) -> Option<String> {
-    const FAULTS: [(&str, &str); 7] = [
-        (
-            "UnknownIssuer",
-            "its certificate is not signed by an authority that is trusted here: name that authority's with ?ca=/path/to/ca.pem",
-        ),
+    const UNTRUSTED: &str = "its certificate is not signed by an authority that is trusted here: name that authority's with ?ca=/path/to/ca.pem";
+    const FAULTS: [(&str, &str); 8] = [
+        ("UnknownIssuer", UNTRUSTED),
+        ("BadSignature", UNTRUSTED),
         ("NotValidForName", "its certificate is for another name: use the name that stands in the certificate"),
         ("Expired", "its certificate has expired: renew it there, or set this host's clock"),
         ("NotValidYet", "its certificate is not valid yet: set this host's clock"),
