@@ -185,7 +185,8 @@ impl Keeper {
 
     /// What the server has us hold at this moment that we never heard of: claims whose answers were lost.
     pub(crate) async fn unheard_of(&self) -> Result<Vec<(IssueNumber, Token)>, Error> {
-        let beat = match self.project.heartbeat(&self.heartbeat()).await {
+        let heartbeat = self.heartbeat();
+        let beat = match self.ask(async |project| project.heartbeat_durably(&heartbeat).await).await {
             Ok(beat) => beat,
             // It holds nothing, then.
             Err(Error::Refused(Refusal::NoProcess(_))) => return Ok(Vec::new()),

@@ -26,7 +26,8 @@
 //! issue with it.
 //!
 //! What lives here: the typed commands ([`Project`]), their answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`],
-//! [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]), their refusals ([`Refusal`]), and who a process is ([`Life`]). What does not: the rules, which the
+//! [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]), their refusals ([`Refusal`]), how
+//! many copies of a write are waited for ([`Durability`]), and who a process is ([`Life`]). What does not: the rules, which the
 //! server keeps, and anything that prints, which is the command `poppo`.
 
 #![forbid(unsafe_code)]

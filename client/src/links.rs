@@ -286,7 +286,14 @@ impl Links {
                 let message = format!("{} is a server, not a Sentinel", shown(sentinel));
                 Err(Error::Url { url: self.url.clone(), message })
             }
-            Err(error) => Err(Error::from_setup(&error, &self.url, LOOK_TIMEOUT)),
+            Err(error) => Err(match Error::from_setup(&error, &self.url, LOOK_TIMEOUT) {
+                Error::Server { code, .. } if code == "NOAUTH" => {
+                    let message =
+                        format!("the Sentinel at {} wants another password: ?sentinel-pass=…", shown(sentinel));
+                    Error::Server { code, message }
+                }
+                other => other,
+            }),
         }
     }
 

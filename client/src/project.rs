@@ -49,7 +49,7 @@ impl Project {
     ///
     /// # Errors
     /// [`Refusal::Held`](crate::Refusal::Held), [`Refusal::Done`](crate::Refusal::Done) with `once`,
-    /// [`Refusal::InUse`](crate::Refusal::InUse).
+    /// [`Refusal::InUse`](crate::Refusal::InUse); [`Error::Unconfirmed`] where it is granted, but not as durable as was wished.
     pub async fn checkout(&self, checkout: &Checkout) -> Result<Token, Error> {
         self.client.ask_durably("POPPO.CHECKOUT", &checkout.command(&self.key), None, decode::token).await
     }
@@ -58,7 +58,8 @@ impl Project {
     ///
     /// # Errors
     /// [`Refusal::Stale`](crate::Refusal::Stale) where the token is no longer valid,
-    /// [`Refusal::NotHeld`](crate::Refusal::NotHeld), [`Refusal::Held`](crate::Refusal::Held) by another.
+    /// [`Refusal::NotHeld`](crate::Refusal::NotHeld), [`Refusal::Held`](crate::Refusal::Held) by another;
+    /// [`Error::Unconfirmed`] where it is done, but not as durable as was wished.
     pub async fn checkin(&self, checkin: &Checkin) -> Result<(), Error> {
         let (cmd, beat) = (checkin.command(&self.key), checkin.beat(&self.key));
         self.client.ask_durably("POPPO.CHECKIN", &cmd, Some(&beat), |_| Ok(())).await
@@ -70,6 +71,15 @@ impl Project {
     /// [`Refusal::NoProcess`](crate::Refusal::NoProcess): whatever it is working on is no longer its own.
     pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<Beat, Error> {
         self.client.ask("POPPO.HEARTBEAT", &heartbeat.command(&self.key), Beat::read).await
+    }
+
+    /// As [`heartbeat`](Self::heartbeat), and waits for [`Durability`](crate::Durability) as a checkout does: with the beat,
+    /// all that was granted before it is confirmed. For leases whose own answers were lost.
+    ///
+    /// # Errors
+    /// As [`heartbeat`](Self::heartbeat), and [`Error::Unconfirmed`].
+    pub async fn heartbeat_durably(&self, heartbeat: &Heartbeat) -> Result<Beat, Error> {
+        self.client.ask_durably("POPPO.HEARTBEAT", &heartbeat.command(&self.key), None, Beat::read).await
     }
 
     /// The leases whose holders are orphans, longest orphaned first: at most `count` (1 to 10,000, default 100), of

@@ -77,7 +77,9 @@ impl Project {
     /// ```
     ///
     /// # Errors
-    /// [`Refusal::InUse`](crate::Refusal::InUse) where another life of the process is attested alive.
+    /// [`Refusal::InUse`](crate::Refusal::InUse) where another life of the process is attested alive;
+    /// [`Error::Unconfirmed`] where a lease is granted, but not as durable as was wished. It is asked for again for as long
+    /// as `block` allows.
     pub async fn claim(&self, claim: &Claim) -> Result<Option<Claimed>, Error> {
         let claim = claim.clone().numbered();
         let start = Instant::now();

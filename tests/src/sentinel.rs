@@ -63,11 +63,16 @@ impl Sentinels {
         format!("redis+sentinel://{}/{PRIMARY}", hosts.join(","))
     }
 
+    /// A connection to the first of them.
+    #[track_caller]
+    pub fn connect(&self) -> Connection {
+        Connection::to(self.ports[0])
+    }
+
     /// The port of the primary, as the first of them says.
     #[track_caller]
     pub fn primary(&self) -> u16 {
-        let mut connection = Connection::to(self.ports[0]);
-        let answer = connection.ok(&format!("SENTINEL MASTER {PRIMARY}"));
+        let answer = self.connect().ok(&format!("SENTINEL MASTER {PRIMARY}"));
         answer.field("port").parse().expect("a port")
     }
 

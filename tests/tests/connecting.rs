@@ -153,6 +153,12 @@ fn sentinels_and_nodes_that_are_none_are_told_apart() {
     let closed = free_port();
     assert_fails(&format!("redis+sentinel://127.0.0.1:{closed}/main"), 1, "UNREACHABLE", "127.0.0.1");
     assert_fails(&format!("redis+cluster://127.0.0.1:{closed}"), 1, "UNREACHABLE", "127.0.0.1");
+    let mut watcher = sentinels.connect();
+    watcher.ok("ACL SETUSER default resetpass >secret");
+    assert_fails(&url, 1, "NOAUTH", "sentinel-pass");
+    assert_fails(&format!("{url}?sentinel-pass=secret1"), 1, "NOAUTH", "sentinel-pass");
+    answer(&format!("{url}?sentinel-pass=secret"), &["list"]);
+    watcher.ok("ACL SETUSER default nopass");
     // One of several is enough.
     let some = url.replace("redis+sentinel://", &format!("redis+sentinel://127.0.0.1:{closed},"));
     answer(&some, &["list"]);
