@@ -1,5 +1,5 @@
-//! The connection: one to a server, opened when needed, replaced when it broke. It repeats nothing by itself; whether
-//! a command may be sent again is for the caller to know.
+//! The connection: one to a server, opened when needed, replaced when it broke. It repeats nothing by itself, unless a
+//! server says that another one is to be asked; whether a command may be sent again is for the caller to know.
 //!
 //! A command that waits gets a connection to itself, since the server answers a connection's commands one after the
 //! other.
@@ -7,76 +7,104 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, RedisResult, Value};
-use tokio::sync::Mutex;
+use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
+use crate::address::Address;
 use crate::decode::{self, Misread};
-use crate::{Block, Error, Project, redacted};
+use crate::links::{ANSWER_TIMEOUT, For, Link, Links, is_unknown_command};
+use crate::{Block, Durability, Error, Project, redacted};
 
 /// The port that Redis listens on unless it is told otherwise.
 pub const DEFAULT_PORT: u16 = 6379;
 
-/// For how long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// For how long a command may take to be answered. Generous, since a server that persists may pause.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a command may be sent from one node of a cluster to another.
+const REDIRECTIONS: usize = 8;
 
 /// A Redis server with the Poppo module. Cheap to clone; clones share one connection, besides those of calls that wait.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    server: redis::Client,
-    /// Without its password, for messages.
-    url: String,
-    connection: Mutex<Option<MultiplexedConnection>>,
-    /// A connection that a call has waited on and that is free again, for the next one.
-    spare: Mutex<Option<MultiplexedConnection>>,
+    links: Arc<Links>,
+    durability: Option<Durability>,
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("url", &self.shared.url).finish_non_exhaustive()
+        f.debug_struct("Client").field("url", &self.url()).field("durability", &self.durability).finish_non_exhaustive()
     }
 }
 
+/// A command that was answered, or was not, and the connection it was sent on.
+struct Sent {
+    answer: RedisResult<Value>,
+    link: Link,
+}
+
 impl Client {
-    /// Connects to `redis://[user:password@]host[:port][/db]` or `unix:///path/to/socket[?db=n&user=u&pass=p]`.
-    /// With `?protocol=resp3`, RESP3 is spoken.
+    /// Connects to one of
+    ///
+    /// - `redis://[user:password@]host[:port][/db]`, with TLS `rediss://`
+    /// - `unix:///path/to/socket[?db=n&user=u&pass=p]`
+    /// - `redis+sentinel://[user:password@]host[:port],host[:port],…/primary[/db]`: the server that the Sentinels (port 26379
+    ///   unless said otherwise) call the primary of that name, whichever that is at the time. User and password are the
+    ///   server's; those of the Sentinels, if they want any, are the parameters `sentinel-user` and `sentinel-pass`.
+    /// - `redis+cluster://[user:password@]host[:port],host[:port],…`: the node that has the project's slot. Some nodes are
+    ///   enough; they tell the others.
+    ///
+    /// `rediss+sentinel` and `rediss+cluster` are the same with TLS. Parameters, behind a `?`: `protocol=resp3`;
+    /// `durability=replicas=1` (see [`Durability`]); and with TLS `ca=FILE`, the authorities to be trusted instead of the
+    /// system's, and `cert=FILE` and `key=FILE`, a certificate of our own, all in PEM form.
     ///
     /// # Errors
     /// [`Error::Url`] where the URL cannot be used, [`Error::Connection`] or [`Error::Timeout`] (after 3 s) where
-    /// nobody answers there, and [`Error::Server`] where the server does not let us in.
+    /// nobody answers there, [`Error::Tls`] where the server's certificate is not to be trusted, and [`Error::Server`] where
+    /// the server does not let us in.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let shown = redacted(url);
-        if url.starts_with("rediss:") {
-            let message = "rediss:// needs TLS, which this version does not have".to_owned();
-            return Err(Error::Url { url: shown, message });
+        let address = Address::parse(url)?;
+        let durability = address.durability;
+        let client = Self { links: Arc::new(Links::new(address, redacted(url))), durability: None };
+        client.links.get("", For::All).await?;
+        client.durable(durability).await
+    }
+
+    /// The same client, whose checkouts, claims and check-ins wait until there are so many copies; none waits for none.
+    ///
+    /// # Errors
+    /// [`Error::Durability`] where the server cannot tell: `aof` needs Redis 7.2 or newer, or Valkey 8, and an append-only
+    /// file. Otherwise as where a command is not answered.
+    pub async fn durable(self, durability: Option<Durability>) -> Result<Self, Error> {
+        let client = Self { links: self.links, durability };
+        let Some(aof) = durability.filter(|durability| durability.aof) else { return Ok(client) };
+        let question = Durability { replicas: 0, timeout: Duration::from_millis(1), ..aof }.command();
+        let Sent { answer, .. } = client.send(&question, For::All, ANSWER_TIMEOUT).await?;
+        match answer.and_then(Value::extract_error) {
+            Ok(_) => Ok(client),
+            Err(error) if is_unknown_command(&error) => Err(Error::Durability {
+                url: client.url().to_owned(),
+                message: "it has no WAITAOF; `aof` needs Redis 7.2 or newer, or Valkey 8".to_owned(),
+            }),
+            Err(error) if error.code() == Some("ERR") => Err(Error::Durability {
+                url: client.url().to_owned(),
+                message: error.detail().unwrap_or_default().to_owned(),
+            }),
+            Err(error) => Err(Error::from_redis(&error, client.url(), ANSWER_TIMEOUT)),
         }
-        // The crate's message may repeat the URL, password and all, so only its kind is passed on.
-        let server = redis::Client::open(url).map_err(|error| Error::Url {
-            url: shown.clone(),
-            message: match error.detail() {
-                Some(detail) if !detail.contains(url) => detail.to_owned(),
-                _ => "it must be redis://host:port/db or unix:///path/to/socket".to_owned(),
-            },
-        })?;
-        let client = Self {
-            shared: Arc::new(Shared { server, url: shown, connection: Mutex::new(None), spare: Mutex::new(None) }),
-        };
-        client.connection().await?;
-        Ok(client)
     }
 
     /// The server's URL, without its password.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.shared.url
+        self.links.url()
+    }
+
+    /// What checkouts, claims and check-ins wait for.
+    #[must_use]
+    pub fn durability(&self) -> Option<Durability> {
+        self.durability
+    }
+
+    pub(crate) fn without_durability(&self) -> Self {
+        Self { links: Arc::clone(&self.links), durability: None }
     }
 
     /// A project on this server, by its key: `acme/widgets`, say. It need not exist yet.
@@ -107,11 +135,10 @@ impl Client {
         .await
     }
 
-    /// Gives the connection up; the next command opens a new one. Calls that wait keep theirs. For callers that waited for an answer as long as they
-    /// could: a connection that leads nowhere may never say so.
+    /// Gives the connection up; the next command opens a new one. Calls that wait keep theirs. For callers that waited for
+    /// an answer as long as they could: a connection that leads nowhere may never say so.
     pub async fn disconnect(&self) {
-        *self.shared.connection.lock().await = None;
-        *self.shared.spare.lock().await = None;
+        self.links.clear();
     }
 
     /// Sends one command and reads its answer.
@@ -121,93 +148,227 @@ impl Client {
         command: &Cmd,
         read: impl FnOnce(Value) -> Result<T, Misread>,
     ) -> Result<T, Error> {
-        let mut connection = self.connection().await?;
-        let answer = connection.send_packed_command(command).await;
-        let answer = self.read(name, answer, ANSWER_TIMEOUT, read);
-        if answer.as_ref().is_err_and(is_broken) {
-            self.disconnect().await;
-        }
-        answer
+        let sent = self.send(command, For::All, ANSWER_TIMEOUT).await?;
+        self.read(name, sent, ANSWER_TIMEOUT, read).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`ask`](Self::ask), and comes back when what was asked is as durable as was wished. `before` is sent in front of
+    /// the question for that: a write that is one in any case, where a repeated command would be none.
+    pub(crate) async fn ask_durably<T>(
+        &self,
+        name: &'static str,
+        command: &Cmd,
+        before: Option<&Cmd>,
+        read: impl FnOnce(Value) -> Result<T, Misread>,
+    ) -> Result<T, Error> {
+        let sent = self.send(command, For::All, ANSWER_TIMEOUT).await?;
+        let (answer, mut link) = self.read(name, sent, ANSWER_TIMEOUT, read).await?;
+        self.confirm(name, before, &mut link).await?;
+        Ok(answer)
     }
 
     /// Sends one command that may wait, and reads its answer. It has a connection to itself: a call that is dropped takes
-    /// its connection along, which is how the server learns that nobody waits any more.
+    /// its connection along, which is how the server learns that nobody waits any more. What it grants, if it does, is as
+    /// durable as was wished.
     pub(crate) async fn ask_and_wait<T>(
         &self,
         name: &'static str,
         command: &Cmd,
         block: Block,
+        is_granted: impl FnOnce(&T) -> bool,
         read: impl FnOnce(Value) -> Result<T, Misread>,
     ) -> Result<T, Error> {
-        let patience = match block {
-            Block::No => return self.ask(name, command, read).await,
-            Block::AtMost(time) => time.saturating_add(ANSWER_TIMEOUT),
-            Block::Forever => Duration::MAX,
+        let (whose, patience) = match block {
+            Block::No => (For::All, ANSWER_TIMEOUT),
+            Block::AtMost(time) => (For::One, time.saturating_add(ANSWER_TIMEOUT)),
+            Block::Forever => (For::One, Duration::MAX),
         };
-        let spare = self.shared.spare.lock().await.take();
-        let mut connection = match spare {
-            Some(connection) => connection,
-            None => self.open(None).await?,
-        };
-        let Ok(answer) = timeout(patience, connection.send_packed_command(command)).await else {
-            return Err(Error::Timeout { url: self.url().to_owned(), after: patience });
-        };
-        let answer = self.read(name, answer, patience, read);
-        if !answer.as_ref().is_err_and(is_broken) {
-            *self.shared.spare.lock().await = Some(connection);
+        let sent = self.send(command, whose, patience).await?;
+        let (answer, mut link) = self.read(name, sent, patience, read).await?;
+        let confirmed = if is_granted(&answer) { self.confirm(name, None, &mut link).await } else { Ok(()) };
+        if whose == For::One && !confirmed.as_ref().is_err_and(is_broken) {
+            self.links.give_back(link);
         }
-        answer
+        confirmed.map(|()| answer)
+    }
+
+    /// Sends a command to the server that has its project, and wherever that one says.
+    async fn send(&self, command: &Cmd, whose: For, patience: Duration) -> Result<Sent, Error> {
+        let project = project_of(command);
+        let mut link = self.links.get(&project, whose).await?;
+        let mut asking = false;
+        for _ in 0..REDIRECTIONS {
+            let Ok(answer) = timeout(patience, link.send(command, asking)).await else {
+                self.links.forget(&link.node);
+                return Err(Error::Timeout { url: self.url().to_owned(), after: patience });
+            };
+            let Some(redirection) = Redirection::of(&answer).filter(|_| self.links.is_cluster()) else {
+                return Ok(Sent { answer, link });
+            };
+            let to = match &redirection {
+                Redirection::Moved(to) => self.links.moved(&project, to, &link.node),
+                Redirection::Ask(to) => crate::address::Node::from_redirection(to, &link.node),
+            };
+            let Some(to) = to else { return Ok(Sent { answer, link }) };
+            asking = matches!(redirection, Redirection::Ask(_));
+            if whose == For::One {
+                self.links.give_back(link);
+            }
+            link = self.links.at(&to, whose).await?;
+        }
+        // Two nodes that disagree; they will not for long.
+        self.links.forget(&link.node);
+        let message = format!("the nodes of {} send project {project} to each other", self.url());
+        Err(Error::Server { code: "TRYAGAIN".to_owned(), message })
     }
 
     /// What the server answered, or why it did not.
-    fn read<T>(
+    async fn read<T>(
         &self,
         name: &'static str,
-        answer: RedisResult<Value>,
+        sent: Sent,
         patience: Duration,
         read: impl FnOnce(Value) -> Result<T, Misread>,
-    ) -> Result<T, Error> {
-        match answer {
-            Ok(Value::ServerError(error)) => {
-                Err(Error::from_server(error.code(), error.details().unwrap_or_default(), self.url()))
+    ) -> Result<(T, Link), Error> {
+        let Sent { answer, mut link } = sent;
+        let error = match answer.and_then(own_error) {
+            Ok(value) => {
+                return match read(value) {
+                    Ok(answer) => Ok((answer, link)),
+                    Err(message) => Err(Error::Answer { command: name, message }),
+                };
             }
-            Ok(value) => read(value).map_err(|message| Error::Answer { command: name, message }),
-            Err(error) => Err(Error::from_redis(&error, self.url(), patience)),
+            Err(error) => Error::from_redis(&error, self.url(), patience),
+        };
+        if is_broken(&error) {
+            self.links.forget(&link.node);
+            return Err(error);
         }
+        Err(match error {
+            Error::NoModule { .. } | Error::BadArgument(_) => self.older_module(&mut link).await.unwrap_or(error),
+            other => other,
+        })
     }
 
-    /// The connection there is, or a new one.
-    async fn connection(&self) -> Result<MultiplexedConnection, Error> {
-        let mut place = self.shared.connection.lock().await;
-        if let Some(connection) = &*place {
-            return Ok(connection.clone());
-        }
-        let connection = self.open(Some(ANSWER_TIMEOUT)).await?;
-        *place = Some(connection.clone());
-        Ok(connection)
+    /// Where a server understood us wrongly: that its module is an older one, if it is.
+    async fn older_module(&self, link: &mut Link) -> Option<Error> {
+        let mut question = redis::cmd("INFO");
+        question.arg("poppo");
+        let answer = link.send(&question, false).await.and_then(Value::extract_error).ok()?;
+        let text = decode::text(answer).ok()?;
+        let version = text.lines().find_map(|line| line.strip_prefix("poppo_version:"))?.trim().to_owned();
+        is_older(&version, env!("CARGO_PKG_VERSION")).then(|| Error::OldModule { url: self.url().to_owned(), version })
     }
 
-    /// A new connection, whose answers are waited for so long at most.
-    async fn open(&self, patience: Option<Duration>) -> Result<MultiplexedConnection, Error> {
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(patience);
-        let connection = self.shared.server.get_multiplexed_async_connection_with_config(&config).await;
-        connection.map_err(|error| Error::from_setup(&error, self.url(), CONNECT_TIMEOUT))
+    /// Waits until what was written on this connection is as durable as was wished.
+    async fn confirm(&self, name: &'static str, before: Option<&Cmd>, link: &mut Link) -> Result<(), Error> {
+        let Some(durability) = self.durability else { return Ok(()) };
+        let patience = durability.timeout.saturating_add(ANSWER_TIMEOUT);
+        let question = durability.command();
+        let asked = async {
+            if let Some(before) = before {
+                // What the server says to it does not matter.
+                link.send(before, false).await?;
+            }
+            link.send(&question, false).await.and_then(own_error)
+        };
+        let unconfirmed = |message: String| Error::Unconfirmed { command: name, message };
+        let error = match timeout(patience, asked).await {
+            Ok(Ok(answer)) => {
+                let counts = match answer {
+                    Value::Int(replicas) => Ok((0, replicas.unsigned_abs())),
+                    other => decode::pair(other)
+                        .and_then(|(local, replicas)| Ok((decode::number(local)?, decode::number(replicas)?))),
+                };
+                let (local, replicas) = counts.map_err(|message| Error::Answer { command: "WAIT", message })?;
+                if durability.is_reached(local, replicas) {
+                    return Ok(());
+                }
+                let disk =
+                    if durability.aof { format!(", {local} of 1 has it on its own disk") } else { String::new() };
+                return Err(unconfirmed(format!(
+                    "{replicas} of {} replicas confirmed it within {}{disk}",
+                    durability.replicas,
+                    humantime::format_duration(durability.timeout),
+                )));
+            }
+            Ok(Err(error)) => Error::from_redis(&error, self.url(), patience),
+            Err(_) => Error::Timeout { url: self.url().to_owned(), after: patience },
+        };
+        if is_broken(&error) {
+            self.links.forget(&link.node);
+        }
+        Err(if error.may_pass() { error } else { unconfirmed(error.to_string()) })
     }
+}
+
+/// Where a node of a cluster sends us.
+enum Redirection {
+    /// From now on.
+    Moved(String),
+    /// This once.
+    Ask(String),
+}
+
+impl Redirection {
+    fn of(answer: &RedisResult<Value>) -> Option<Self> {
+        let (code, detail) = match answer {
+            Ok(Value::ServerError(error)) => (error.code(), error.details()),
+            Err(error) => (error.code()?, error.detail()),
+            Ok(_) => return None,
+        };
+        // `MOVED <slot> <host>:<port>`
+        let place = detail?.split_ascii_whitespace().nth(1)?.to_owned();
+        match code {
+            "MOVED" => Some(Self::Moved(place)),
+            "ASK" => Some(Self::Ask(place)),
+            _ => None,
+        }
+    }
+}
+
+/// The answer's own error as one; errors within it are part of it.
+fn own_error(value: Value) -> Result<Value, RedisError> {
+    if matches!(value, Value::ServerError(_)) { value.extract_error() } else { Ok(value) }
+}
+
+/// The project that a command is about: the first argument of all that are about one.
+fn project_of(command: &Cmd) -> String {
+    match command.args_iter().nth(1) {
+        Some(redis::Arg::Simple(key)) if command.args_iter().next().is_some_and(is_poppos) => {
+            String::from_utf8_lossy(key).into_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+fn is_poppos(name: redis::Arg<&[u8]>) -> bool {
+    matches!(name, redis::Arg::Simple(name) if name.starts_with(b"POPPO."))
+}
+
+/// Whether a module's version is one whose commands may be fewer than ours.
+fn is_older(theirs: &str, ours: &str) -> bool {
+    let numbers = |version: &str| {
+        let mut numbers = version.split('.').map(|number| number.parse::<u64>().unwrap_or_default());
+        (numbers.next(), numbers.next())
+    };
+    numbers(theirs) < numbers(ours)
 }
 
 /// Whether the connection is of no more use.
 fn is_broken(error: &Error) -> bool {
     match error {
         Error::Connection { .. } | Error::Timeout { .. } => true,
-        // The server is not the primary any more; whoever is may be found under the same name.
-        Error::Server { code, .. } => code == "READONLY",
+        // The server is not what it was, or not yet; whoever is may be found in the same way.
+        Error::Server { code, .. } => {
+            matches!(code.as_str(), "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "UNBLOCKED" | "LOADING")
+        }
         _ => false,
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use std::io::{BufReader, Write as _};
     use std::net::{TcpListener, TcpStream};
@@ -249,6 +410,8 @@ mod tests {
                     continue;
                 }
                 ["POPPO.EVENTS", .., "BLOCK", _] => b"*-1\r\n",
+                ["POPPO.DRAIN", ..] => b"-ERR unknown command 'POPPO.DRAIN', with args beginning with: \r\n",
+                ["INFO", "poppo"] => b"$25\r\n# Poppo\npoppo_version:0.2\r\n",
                 _ => b"+OK\r\n",
             };
             if stream.write_all(answer).is_err() {
@@ -274,6 +437,32 @@ mod tests {
         let (second, _) = next(seen).await;
         assert_eq!(second, Seen::Closed(1));
         client.ping().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_module_that_is_too_old_is_named() {
+        let (url, _seen) = server();
+        let error = Client::connect(&url).await.unwrap().project("p").drain(true).await.unwrap_err();
+        assert_eq!(error.code(), "OLDMODULE");
+        assert!(error.to_string().contains("is version 0.2, and this is poppo"), "{error}");
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(is_older("0.2.0", "0.3.0") && is_older("0.9.1", "0.10.0") && is_older("0.3.0", "1.0.0"));
+        assert!(!is_older("0.3.0", "0.3.1") && !is_older("0.3.9", "0.3.0") && !is_older("1.0.0", "0.9.0"));
+    }
+
+    #[test]
+    fn the_project_is_the_first_argument_of_poppos_commands() {
+        let project = |words: &[&str]| {
+            let mut cmd = redis::cmd(words[0]);
+            cmd.arg(&words[1..]);
+            project_of(&cmd)
+        };
+        assert_eq!(project(&["POPPO.GET", "p", "1"]), "p");
+        assert_eq!(project(&["WAIT", "1", "1"]), "");
+        assert_eq!(project(&["TIME"]), "");
     }
 
     #[tokio::test]

@@ -82,6 +82,43 @@ pub enum Error {
         /// Which server, without its password.
         url: String,
     },
+    /// The server's module is of an older version, and does not know what was asked.
+    #[error(
+        "the Poppo module of the server at {url} is version {version}, and this is poppo {}: replace libpoppo.so there, and \
+         restart the server",
+        env!("CARGO_PKG_VERSION")
+    )]
+    OldModule {
+        /// Which server, without its password.
+        url: String,
+        /// The module's version.
+        version: String,
+    },
+    /// What was asked is done, but not as durable as [`Durability`](crate::Durability) wished: a failover may undo it. Ask
+    /// the same again to wait once more.
+    #[error("{command} is done, but a failover may undo it: {message}")]
+    Unconfirmed {
+        /// The command that was asked.
+        command: &'static str,
+        /// How much of it was confirmed.
+        message: String,
+    },
+    /// The server cannot tell how durable a write is in the way that was wished.
+    #[error("{url} cannot give the durability that was asked for: {message}")]
+    Durability {
+        /// Which server, without its password.
+        url: String,
+        /// Why not.
+        message: String,
+    },
+    /// The server could be reached, but no connection that is safe could be made.
+    #[error("no secure connection to {url}: {message}")]
+    Tls {
+        /// Which server, without its password.
+        url: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
     /// The server said no for a reason that is not Poppo's: `WRONGTYPE`, `OOM`, `NOPERM`, `LOADING`, `READONLY` …
     #[error("{code} {message}")]
     Server {
@@ -127,14 +164,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// One word for programs: the server's own code where it gave one, else `URL`, `UNREACHABLE`, `NOMODULE` or
-    /// `ANSWER`.
+    /// One word for programs: the server's own code where it gave one, else `URL`, `UNREACHABLE`, `TLS`, `NOMODULE`,
+    /// `OLDMODULE`, `DURABILITY`, `UNCONFIRMED` or `ANSWER`.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
             Self::Refused(refusal) => refusal.code(),
             Self::BadArgument(_) => "ERR",
             Self::NoModule { .. } => "NOMODULE",
+            Self::OldModule { .. } => "OLDMODULE",
+            Self::Unconfirmed { .. } => "UNCONFIRMED",
+            Self::Durability { .. } => "DURABILITY",
+            Self::Tls { .. } => "TLS",
             Self::Server { code, .. } => code,
             Self::Connection { .. } | Self::Timeout { .. } => "UNREACHABLE",
             Self::Url { .. } => "URL",
@@ -142,11 +183,12 @@ impl Error {
         }
     }
 
-    /// Whether the same question may be answered later: the server is away, starts, changes its role, or broke off a wait.
+    /// Whether the same question may be answered later: the server is away, starts, changes its role, broke off a wait, or
+    /// lacks replicas to confirm a write.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Timeout { .. } => true,
+            Self::Connection { .. } | Self::Timeout { .. } | Self::Unconfirmed { .. } => true,
             Self::Server { code, .. } => PASSING.contains(&code.as_str()),
             _ => false,
         }
@@ -160,6 +202,16 @@ impl Error {
         match code {
             "ERR" if text.starts_with("unknown command") => Self::NoModule { url: url.to_owned() },
             "ERR" => Self::BadArgument(text.to_owned()),
+            "NOAUTH" => Self::Server {
+                code: code.to_owned(),
+                message: format!("{url} wants a password: write redis://user:password@host"),
+            },
+            "MOVED" | "ASK" => Self::Server {
+                code: code.to_owned(),
+                message: format!(
+                    "{url} is one node of a cluster, and the project is on another: write redis+cluster://"
+                ),
+            },
             _ => Self::Server { code: code.to_owned(), message: text.to_owned() },
         }
     }
@@ -189,9 +241,43 @@ impl Error {
                 message: format!("user and password were not accepted by {url}"),
             },
             _ if error.is_timeout() => Self::Timeout { url, after: patience },
-            _ => Self::Connection { url, message: error.to_string() },
+            _ => {
+                let message = error.to_string();
+                match tls_fault(&message) {
+                    Some(message) => Self::Tls { url, message },
+                    None => Self::Connection { url, message },
+                }
+            }
         }
     }
+}
+
+/// What is wrong with a certificate, in words that say what to do; none where the message is not about one. The crates below
+/// pass it on as text only.
+fn tls_fault(message: &str) -> Option<String> {
+    const UNTRUSTED: &str = "its certificate is not signed by an authority that is trusted here: name that authority's with ?ca=/path/to/ca.pem";
+    const FAULTS: [(&str, &str); 8] = [
+        ("UnknownIssuer", UNTRUSTED),
+        ("BadSignature", UNTRUSTED),
+        ("NotValidForName", "its certificate is for another name: use the name that stands in the certificate"),
+        ("Expired", "its certificate has expired: renew it there, or set this host's clock"),
+        ("NotValidYet", "its certificate is not valid yet: set this host's clock"),
+        ("CertificateRequired", "it wants a certificate of ours: name it with ?cert=/path/to.pem&key=/path/to.key"),
+        (
+            "InvalidContentType",
+            "it does not speak TLS on this port: write redis:// instead of rediss://, or name its TLS port",
+        ),
+        ("CaUsedAsEndEntity", "its certificate is an authority's: give the server one of its own"),
+    ];
+    let is_about_it = message.contains("certificate")
+        || message.contains("InvalidContentType")
+        || message.contains("CertificateRequired")
+        || message.contains("alert");
+    is_about_it.then(|| {
+        let words =
+            FAULTS.iter().find(|(fault, _)| message.to_lowercase().replace(' ', "").contains(&fault.to_lowercase()));
+        words.map_or_else(|| message.to_owned(), |(_, words)| (*words).to_owned())
+    })
 }
 
 #[cfg(test)]

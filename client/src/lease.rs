@@ -27,6 +27,9 @@ const TRYING: &str = "trying again while the lease lasts";
 /// on its way.
 const STRAY_AFTER: Duration = Duration::from_secs(60);
 
+/// How often it is said at most that writes are not confirmed.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 /// How many tokens are remembered.
 const KNOWN: usize = 4096;
 
@@ -57,6 +60,8 @@ pub(crate) struct Keeper {
     strays: RefCell<BTreeMap<(IssueNumber, Token), Instant>>,
     /// Another lease is held.
     came: Notify,
+    /// When it was last said that writes are not confirmed.
+    warned: Cell<Option<Instant>>,
 }
 
 /// A lease as the keeper knows it.
@@ -89,7 +94,24 @@ impl Keeper {
             known: RefCell::default(),
             strays: RefCell::default(),
             came: Notify::new(),
+            warned: Cell::new(None),
         })
+    }
+
+    /// Asks for something durable. Where it is done but not confirmed, that is said, and its answer is had without: work goes
+    /// on, under the promises that there are without durability.
+    pub(crate) async fn ask<T>(&self, question: impl AsyncFn(&Project) -> Result<T, Error>) -> Result<T, Error> {
+        match question(&self.project).await {
+            Err(error @ Error::Unconfirmed { .. }) => {
+                let now = Instant::now();
+                if self.warned.get().is_none_or(|then| now - then >= WARN_EVERY) {
+                    self.warned.set(Some(now));
+                    say(&format!("{error}; going on"));
+                }
+                question(&self.project.without_durability()).await
+            }
+            answer => answer,
+        }
     }
 
     /// Takes charge of a lease that the server granted at that time, or a moment before or after. None where this process
@@ -163,7 +185,8 @@ impl Keeper {
 
     /// What the server has us hold at this moment that we never heard of: claims whose answers were lost.
     pub(crate) async fn unheard_of(&self) -> Result<Vec<(IssueNumber, Token)>, Error> {
-        let beat = match self.project.heartbeat(&self.heartbeat()).await {
+        let heartbeat = self.heartbeat();
+        let beat = match self.ask(async |project| project.heartbeat_durably(&heartbeat).await).await {
             Ok(beat) => beat,
             // It holds nothing, then.
             Err(Error::Refused(Refusal::NoProcess(_))) => return Ok(Vec::new()),
@@ -340,9 +363,9 @@ impl Lease {
 
     async fn send(&self, report: &Checkin, next: bool) -> Result<Option<Claimed>, Error> {
         if next {
-            return self.keeper.project.checkin_and_claim(report).await;
+            return self.keeper.ask(async |project| project.checkin_and_claim(report).await).await;
         }
-        self.keeper.project.checkin(report).await.map(|()| None)
+        self.keeper.ask(async |project| project.checkin(report).await).await.map(|()| None)
     }
 
     fn not_checked_in(&self, report: &Checkin, error: &Error) -> Failure {

@@ -26,17 +26,21 @@
 //! issue with it.
 //!
 //! What lives here: the typed commands ([`Project`]), their answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`],
-//! [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]), their refusals ([`Refusal`]), and who a process is ([`Life`]). What does not: the rules, which the
+//! [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]), their refusals ([`Refusal`]), how
+//! many copies of a write are waited for ([`Durability`]), and who a process is ([`Life`]). What does not: the rules, which the
 //! server keeps, and anything that prints, which is the command `poppo`.
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod answers;
 mod backoff;
 mod client;
 mod decode;
+mod durability;
 mod error;
 mod life;
+mod links;
 mod project;
 mod queue;
 mod random;
@@ -50,6 +54,7 @@ pub use answers::{
 };
 pub use backoff::Backoff;
 pub use client::{Client, DEFAULT_PORT};
+pub use durability::Durability;
 pub use error::{Error, Refusal};
 pub use life::Life;
 pub use project::Project;

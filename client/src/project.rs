@@ -37,23 +37,32 @@ impl Project {
         &self.client
     }
 
+    /// The same project, whose calls do not wait for [`Durability`](crate::Durability): for one who was told
+    /// [`Error::Unconfirmed`], and would rather have the answer.
+    #[must_use]
+    pub fn without_durability(&self) -> Self {
+        Self { client: self.client.without_durability(), key: self.key.clone() }
+    }
+
     /// Takes an issue and answers the fencing token. Asked again by the same life of the same process, it answers the
     /// same token, so a retry after a lost answer is harmless.
     ///
     /// # Errors
     /// [`Refusal::Held`](crate::Refusal::Held), [`Refusal::Done`](crate::Refusal::Done) with `once`,
-    /// [`Refusal::InUse`](crate::Refusal::InUse).
+    /// [`Refusal::InUse`](crate::Refusal::InUse); [`Error::Unconfirmed`] where it is granted, but not as durable as was wished.
     pub async fn checkout(&self, checkout: &Checkout) -> Result<Token, Error> {
-        self.client.ask("POPPO.CHECKOUT", &checkout.command(&self.key), decode::token).await
+        self.client.ask_durably("POPPO.CHECKOUT", &checkout.command(&self.key), None, decode::token).await
     }
 
     /// Ends a lease. The same again is harmless.
     ///
     /// # Errors
     /// [`Refusal::Stale`](crate::Refusal::Stale) where the token is no longer valid,
-    /// [`Refusal::NotHeld`](crate::Refusal::NotHeld), [`Refusal::Held`](crate::Refusal::Held) by another.
+    /// [`Refusal::NotHeld`](crate::Refusal::NotHeld), [`Refusal::Held`](crate::Refusal::Held) by another;
+    /// [`Error::Unconfirmed`] where it is done, but not as durable as was wished.
     pub async fn checkin(&self, checkin: &Checkin) -> Result<(), Error> {
-        self.client.ask("POPPO.CHECKIN", &checkin.command(&self.key), |_| Ok(())).await
+        let (cmd, beat) = (checkin.command(&self.key), checkin.beat(&self.key));
+        self.client.ask_durably("POPPO.CHECKIN", &cmd, Some(&beat), |_| Ok(())).await
     }
 
     /// Renews all leases of a process and answers which they are.
@@ -62,6 +71,15 @@ impl Project {
     /// [`Refusal::NoProcess`](crate::Refusal::NoProcess): whatever it is working on is no longer its own.
     pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<Beat, Error> {
         self.client.ask("POPPO.HEARTBEAT", &heartbeat.command(&self.key), Beat::read).await
+    }
+
+    /// As [`heartbeat`](Self::heartbeat), and waits for [`Durability`](crate::Durability) as a checkout does: with the beat,
+    /// all that was granted before it is confirmed. For leases whose own answers were lost.
+    ///
+    /// # Errors
+    /// As [`heartbeat`](Self::heartbeat), and [`Error::Unconfirmed`].
+    pub async fn heartbeat_durably(&self, heartbeat: &Heartbeat) -> Result<Beat, Error> {
+        self.client.ask_durably("POPPO.HEARTBEAT", &heartbeat.command(&self.key), None, Beat::read).await
     }
 
     /// The leases whose holders are orphans, longest orphaned first: at most `count` (1 to 10,000, default 100), of
@@ -261,7 +279,7 @@ impl Project {
         cmd.arg(&self.key).arg("AFTER").arg(after);
         option(&mut cmd, "COUNT", count);
         option(&mut cmd, "BLOCK", block.millis());
-        self.client.ask_and_wait("POPPO.EVENTS", &cmd, block, |value| rows(value, Event::read)).await
+        self.client.ask_and_wait("POPPO.EVENTS", &cmd, block, |_| false, |value| rows(value, Event::read)).await
     }
 
     /// The id of the newest event: what to give to [`events`](Self::events) in order to see only what happens from now
@@ -290,7 +308,7 @@ impl Project {
         cmd.arg(&self.key);
         option(&mut cmd, "COUNT", count);
         option(&mut cmd, "BLOCK", block.millis());
-        self.client.ask_and_wait("POPPO.LABELS", &cmd, block, |value| rows(value, Unlabelled::read)).await
+        self.client.ask_and_wait("POPPO.LABELS", &cmd, block, |_| false, |value| rows(value, Unlabelled::read)).await
     }
 
     /// Confirms that an issue's labels show this version of its status. False where that is not the current version, or

@@ -77,7 +77,9 @@ impl Project {
     /// ```
     ///
     /// # Errors
-    /// [`Refusal::InUse`](crate::Refusal::InUse) where another life of the process is attested alive.
+    /// [`Refusal::InUse`](crate::Refusal::InUse) where another life of the process is attested alive;
+    /// [`Error::Unconfirmed`] where a lease is granted, but not as durable as was wished. It is asked for again for as long
+    /// as `block` allows.
     pub async fn claim(&self, claim: &Claim) -> Result<Option<Claimed>, Error> {
         let claim = claim.clone().numbered();
         let start = Instant::now();
@@ -120,7 +122,7 @@ impl Project {
     pub async fn claim_once(&self, claim: &Claim) -> Result<Option<Claimed>, Error> {
         let cmd = claim.command(self.key());
         let read = |value| decode::nullable(value, Claimed::read);
-        self.client().ask_and_wait("POPPO.CLAIM", &cmd, claim.block, read).await
+        self.client().ask_and_wait("POPPO.CLAIM", &cmd, claim.block, Option::is_some, read).await
     }
 
     /// Ends a lease and claims the next task in the same step: one round trip a task in a busy loop. The types are those
@@ -130,7 +132,8 @@ impl Project {
     /// # Errors
     /// As [`checkin`](Project::checkin).
     pub async fn checkin_and_claim(&self, checkin: &Checkin) -> Result<Option<Claimed>, Error> {
-        self.client().ask("POPPO.CHECKIN", &checkin.command_with_next(self.key()), Claimed::read_next).await
+        let (cmd, beat) = (checkin.command_with_next(self.key()), checkin.beat(self.key()));
+        self.client().ask_durably("POPPO.CHECKIN", &cmd, Some(&beat), Claimed::read_next).await
     }
 
     /// Removes the tasks of an issue that wait, and asks its holder, if it has one, to stop. `reason` is for people.

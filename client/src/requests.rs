@@ -122,6 +122,16 @@ impl Checkin {
         }
     }
 
+    /// A write that comes after it in any case. A check-in that is repeated writes nothing, and newer servers take `WAIT` for
+    /// what the connection itself wrote: on a new connection it would confirm nothing at all.
+    pub(crate) fn beat(&self, project: &str) -> Cmd {
+        let mut cmd = redis::cmd("POPPO.HEARTBEAT");
+        cmd.arg(project).arg(&self.process);
+        option(&mut cmd, "INCARNATION", self.incarnation.as_deref());
+        flag(&mut cmd, "BRIEF", true);
+        cmd
+    }
+
     pub(crate) fn command(&self, project: &str) -> Cmd {
         self.any_command(project, false)
     }

@@ -10,11 +10,16 @@ pub fn redacted(url: &str) -> String {
     let mut shown = redact_authority(base);
     if let Some(query) = query {
         let parts: Vec<&str> =
-            query.split('&').map(|part| if part.starts_with("pass=") { "pass=***" } else { part }).collect();
+            query.split('&').map(|part| part.split_once("pass=").map_or(part, |(name, _)| secret(name))).collect();
         shown.push('?');
         shown.push_str(&parts.join("&"));
     }
     shown
+}
+
+/// A parameter whose value is hidden.
+fn secret(name: &str) -> &'static str {
+    if name.is_empty() { "pass=***" } else { "sentinel-pass=***" }
 }
 
 /// `scheme://user:secret@host` with the secret hidden. The last `@` ends the secret, so that one within it shows nothing.
@@ -49,6 +54,10 @@ mod tests {
         assert_eq!(redacted("redis://u:p@ss@h:1/2"), "redis://u:***@h:1/2");
         assert_eq!(redacted("redis://:secret@h"), "redis://:***@h");
         assert_eq!(redacted("unix:///a/b.sock?db=1&pass=x&user=u"), "unix:///a/b.sock?db=1&pass=***&user=u");
+        assert_eq!(
+            redacted("redis+sentinel://:p@h,i/m?sentinel-pass=x&protocol=resp3"),
+            "redis+sentinel://:***@h,i/m?sentinel-pass=***&protocol=resp3"
+        );
         assert_eq!(redacted("redis://h:1"), "redis://h:1");
         assert_eq!(redacted("nonsense"), "nonsense");
     }

@@ -85,6 +85,16 @@ fn build(package: &str, kind: &str, arguments: &[&str]) -> Result<PathBuf, Strin
         .current_dir(workspace())
         .args(["build", "--package", package, "--message-format=json-render-diagnostics"])
         .args(arguments);
+    // What cargo told the running test about its own package is not about what is built here, and a build script that looks at
+    // it would have its crate, and all that rest on it, compiled anew each time.
+    for (name, _) in std::env::vars_os() {
+        let is_about_us = name.to_str().is_some_and(|name| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|start| name.starts_with(start))
+        });
+        if is_about_us {
+            cargo.env_remove(name);
+        }
+    }
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

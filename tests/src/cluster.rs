@@ -63,7 +63,16 @@ impl Cluster {
     /// A replica of a node that has caught up with it and never takes over by itself.
     #[track_caller]
     pub fn replica(&self, index: usize, builder: &Builder) -> Server {
-        let replica = builder.clone().cluster().arg("cluster-replica-no-failover", "yes").start();
+        self.heir(index, &builder.clone().arg("cluster-replica-no-failover", "yes"))
+    }
+
+    /// A replica of a node that has caught up with it and takes over when that dies.
+    #[track_caller]
+    pub fn heir(&self, index: usize, builder: &Builder) -> Server {
+        let known = self.nodes[0].connect().text("CLUSTER INFO");
+        let known =
+            known.lines().find_map(|line| line.strip_prefix("cluster_known_nodes:")?.trim().parse::<usize>().ok());
+        let replica = builder.clone().cluster().start();
         meet(&self.nodes[0], &replica);
         let primary = id(&self.nodes[index]);
         let mut connection = replica.connect();
@@ -71,7 +80,7 @@ impl Cluster {
             connection.cmd(&format!("CLUSTER REPLICATE {primary}")).error().is_none()
         });
         replica.wait_for_sync();
-        self.wait(self.nodes.len() + 1);
+        self.wait(known.expect("a count") + 1);
         replica
     }
 

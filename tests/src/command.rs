@@ -12,7 +12,7 @@ use crate::{Server, artifacts, wait_until};
 /// The command, without whatever the surroundings may have set.
 pub fn bare(directory: &Path) -> Command {
     let mut command = Command::new(artifacts::poppo());
-    for name in ["POPPO_URL", "POPPO_PROJECT", "POPPO_PROCESS", "POPPO_ISSUE", "POPPO_TOKEN"] {
+    for name in ["POPPO_URL", "POPPO_PROJECT", "POPPO_DURABILITY", "POPPO_PROCESS", "POPPO_ISSUE", "POPPO_TOKEN"] {
         command.env_remove(name);
     }
     command.env("POPPO_MODULE", artifacts::module()).current_dir(directory).stdin(Stdio::null());
@@ -96,14 +96,19 @@ impl Following {
 
     /// The same, for one of several on a server.
     pub fn named(server: &Server, name: &str, arguments: &[&str]) -> Self {
-        Self::anywhere(server, name, &[&["--url", &server.url(), "--project", "p"], arguments].concat())
+        Self::of(server.dir(), name, poppo(server, arguments))
     }
 
     /// The same, where the arguments say which server is meant.
     pub fn anywhere(server: &Server, name: &str, arguments: &[&str]) -> Self {
-        let (out, err) = (server.dir().join(name), server.dir().join(format!("{name}-said")));
         let mut command = bare(server.dir());
         command.args(arguments);
+        Self::of(server.dir(), name, command)
+    }
+
+    /// Starts this command, whose output goes to files of that name in a directory.
+    pub fn of(directory: &Path, name: &str, mut command: Command) -> Self {
+        let (out, err) = (directory.join(name), directory.join(format!("{name}-said")));
         command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
         Self { child: command.spawn().expect("poppo starts"), out, err }
     }

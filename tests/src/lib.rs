@@ -4,9 +4,10 @@
 //! module loaded, [`Connection`] speaks RESP2 or RESP3 to it, [`transcript`] prints and matches answers the way
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
 //! workers work while something happens to the servers, [`worker`] is one that crashes, stalls and loses answers, and
-//! [`audit`] decides afterwards whether a task was lost or done twice; [`cluster`] makes nodes one cluster, [`command`]
-//! starts `poppo`, [`proxy`] loses answers, [`golden`] knows what earlier versions wrote. What the answers ought to be
-//! stands in the tests, one file per concern, and in `docs/commands.md`.
+//! [`audit`] decides afterwards whether a task was lost or done twice; [`cluster`] makes nodes one cluster, [`sentinel`]
+//! has a primary watched, [`network`] cuts one off, [`command`] starts `poppo`, [`proxy`] loses answers, [`golden`] knows
+//! what earlier versions wrote. What the answers ought to be stands in the tests, one file per concern, and in
+//! `docs/commands.md`.
 //!
 //! Two rules keep the tests quick and honest: nobody sleeps for a fixed time ([`wait_until`] waits for a
 //! condition), and every server has its own directory and port, so that all tests run side by side.
@@ -28,9 +29,11 @@ pub mod dump;
 pub mod golden;
 mod history;
 pub mod load;
+pub mod network;
 mod portrait;
 pub mod proxy;
 mod random;
+pub mod sentinel;
 mod server;
 pub mod transcript;
 pub mod worker;
@@ -41,7 +44,7 @@ pub use connection::{Connection, Protocol, Reply};
 pub use history::History;
 pub use portrait::portrait;
 pub use random::{Random, seed};
-pub use server::{Builder, Server};
+pub use server::{Builder, Server, free_port};
 
 /// Longer than anything here may take: who waits this long has found a bug.
 pub const DEADLINE: Duration = Duration::from_secs(30);

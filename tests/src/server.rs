@@ -307,9 +307,14 @@ fn configuration_file(directory: &Path) -> PathBuf {
 }
 
 /// A port that nobody listens on at this moment.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a bound address").port()
+}
+
+/// The redis-server that is to be tested on.
+pub(crate) fn binary() -> std::ffi::OsString {
+    std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
 /// Starts redis-server on the redis.conf in `directory` and waits until this very process answers; the log of this
@@ -320,7 +325,7 @@ fn launch(directory: &Path, port: u16) -> Result<Child, String> {
         String::from_utf8_lossy(all.get(from..).unwrap_or_default()).into_owned()
     };
     let earlier = std::fs::metadata(log_file(directory)).map_or(0, |file| file.len() as usize);
-    let binary = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+    let binary = binary();
     let mut child = Command::new(&binary)
         .arg(configuration_file(directory))
         .current_dir(directory)

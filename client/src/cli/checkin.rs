@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poppo::{Checkin, IssueNumber, Outcome, Token};
 
-use crate::cli::{Context, claim};
+use crate::cli::{Context, claim, done};
 use crate::exit::Failure;
 use crate::human::parse_duration;
 
@@ -76,15 +76,21 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         metadata: args.meta,
     };
     if args.next {
-        let next = project.checkin_and_claim(&checkin).await?.ok_or_else(claim::nothing_to_claim)?;
+        let (next, confirmed) = done(&project, async |project| project.checkin_and_claim(&checkin).await).await?;
+        let Some(next) = next else {
+            return confirmed.and_then(|()| Err(claim::nothing_to_claim()));
+        };
         if context.out.json {
-            return Ok(context.out.document(&next)?);
+            context.out.document(&next)?;
+        } else {
+            context.out.table(&claim::table(&next), "")?;
         }
-        return Ok(context.out.table(&claim::table(&next), "")?);
+        return confirmed;
     }
-    project.checkin(&checkin).await?;
+    let ((), confirmed) = done(&project, async |project| project.checkin(&checkin).await).await?;
     let document = serde_json::json!({ "issue": checkin.issue, "status": checkin.outcome });
-    Ok(context.out.say(&document, &format!("issue {} is checked in as {}", checkin.issue, checkin.outcome))?)
+    context.out.say(&document, &format!("issue {} is checked in as {}", checkin.issue, checkin.outcome))?;
+    confirmed
 }
 
 #[cfg(test)]

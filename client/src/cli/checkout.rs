@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poppo::{Checkout, IssueNumber};
 
-use crate::cli::Context;
+use crate::cli::{Context, done};
 use crate::exit::Failure;
 use crate::human::parse_duration;
 
@@ -68,7 +68,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         once: args.once,
         takeover: args.takeover,
     };
-    let token = project.checkout(&checkout).await?;
+    let (token, confirmed) = done(&project, async |project| project.checkout(&checkout).await).await?;
     let document = serde_json::json!({ "issue": checkout.issue, "token": token, "process": checkout.process });
-    Ok(context.out.say(&document, &token.to_string())?)
+    context.out.say(&document, &token.to_string())?;
+    confirmed
 }

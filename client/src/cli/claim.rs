@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poppo::{Block, Claim, Claimed};
 
-use crate::cli::Context;
+use crate::cli::{Context, done};
 use crate::exit::{Failure, HELD};
 use crate::human::{self, parse_duration};
 use crate::output::{Field, Table, Tone};
@@ -73,14 +73,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         title: args.title,
         tmux: args.tmux,
         ttl: args.ttl,
-    };
-    let Some(claimed) = context.project().await?.claim(&claim).await? else {
+    }
+    .numbered();
+    let project = context.project().await?;
+    let (claimed, confirmed) = done(&project, async |project| project.claim(&claim).await).await?;
+    let Some(claimed) = claimed else {
         return Err(nothing_to_claim());
     };
     if context.out.json {
-        return Ok(context.out.document(&claimed)?);
+        context.out.document(&claimed)?;
+    } else {
+        context.out.table(&table(&claimed), "")?;
     }
-    Ok(context.out.table(&table(&claimed), "")?)
+    confirmed
 }
 
 /// What is said where there is no task.

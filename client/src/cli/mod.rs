@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
-use poppo::Project;
+use poppo::{Durability, Error, Project};
 
 use crate::discover;
 use crate::exit::Failure;
@@ -88,7 +88,8 @@ pub(crate) struct Cli {
         global = true,
         value_name = "URL",
         help_heading = COMMON,
-        help = "The server: redis://[user:password@]host[:port][/db] or unix:///path/to/socket"
+        help = "The server: redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
+                redis+sentinel://host,host/primary or redis+cluster://host,host"
     )]
     url: Option<String>,
 
@@ -108,6 +109,20 @@ pub(crate) struct Cli {
     /// {"error":{"code","message"}} on stderr
     #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
+
+    /// Wait for copies of each checkout, claim and check-in: replicas=N, aof (on disk), or both, and timeout=1s. Where
+    /// there are too few, what was asked is done all the same: `work` and `run` say so and go on, the other commands print
+    /// their answer and exit with 1
+    #[arg(
+        long,
+        env = "POPPO_DURABILITY",
+        hide_env_values = true,
+        global = true,
+        value_name = "COPIES",
+        value_parser = copies,
+        help_heading = COMMON
+    )]
+    durability: Option<Copies>,
 
     #[command(subcommand)]
     command: Command,
@@ -149,13 +164,38 @@ enum Command {
 pub(crate) struct Context {
     url: Option<String>,
     project: String,
+    durability: Option<Durability>,
     pub(crate) out: Output,
+}
+
+/// What is to be waited for; an empty variable counts as one that is not set.
+#[derive(Debug, Clone, Copy)]
+struct Copies(Option<Durability>);
+
+fn copies(text: &str) -> Result<Copies, String> {
+    if text.is_empty() { Ok(Copies(None)) } else { text.parse().map(|durability| Copies(Some(durability))) }
 }
 
 impl Context {
     /// The project on the server that is meant, connected.
     pub(crate) async fn project(&self) -> Result<Project, Failure> {
-        Ok(discover::connect(self.url.as_deref()).await?.project(&self.project))
+        let client = discover::connect(self.url.as_deref()).await?;
+        let durability = self.durability.or(client.durability());
+        Ok(client.durable(durability).await?.project(&self.project))
+    }
+}
+
+/// Asks for something durable. Where it is done but not confirmed, its answer is had all the same, and with it what is to be
+/// reported after it.
+async fn done<T>(
+    project: &Project,
+    question: impl AsyncFn(&Project) -> Result<T, Error>,
+) -> Result<(T, Result<(), Failure>), Failure> {
+    match question(project).await {
+        Err(error @ Error::Unconfirmed { .. }) => {
+            Ok((question(&project.without_durability()).await?, Err(error.into())))
+        }
+        answer => Ok((answer?, Ok(()))),
     }
 }
 
@@ -170,7 +210,8 @@ impl Cli {
         // An empty variable counts as one that is not set.
         let url = self.url.filter(|url| !url.is_empty());
         let project = Some(self.project).filter(|key| !key.is_empty()).unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
-        let context = Context { url, project, out: Output::new(self.json) };
+        let durability = self.durability.and_then(|Copies(durability)| durability);
+        let context = Context { url, project, durability, out: Output::new(self.json) };
         match self.command {
             Command::Up(args) => return up::run(args, &context).await,
             Command::Work(args) => return work::run(args, &context).await,

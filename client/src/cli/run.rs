@@ -101,7 +101,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
         checkout.once = args.once;
         checkout.takeover = args.takeover;
         let asked = Instant::now();
-        let token = project.checkout(&checkout).await?;
+        let token = keeper.ask(async |project| project.checkout(&checkout).await).await?;
         let lease = keeper.hold(args.issue, token, asked);
         (
             lease.ok_or_else(|| Failure::failed("the lease is held already"))?,

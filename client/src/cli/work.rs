@@ -363,7 +363,7 @@ impl Worker {
             }
             self.is_uncertain.set(false);
         }
-        self.project.claim_once(request).await
+        self.keeper.ask(async |project| project.claim_once(request).await).await
     }
 
     /// A task that the server says we claimed, and of which we never heard.
