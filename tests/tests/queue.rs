@@ -409,7 +409,7 @@ fn a_lease_without_a_task_gets_one_when_its_work_is_to_come_back() {
     // One of that id waits already: it is that one.
     run(&mut connection, &["POPPO.CHECKOUT p 3 w1", "POPPO.ENQUEUE p 3", "POPPO.CHECKIN p 3 w1 STATUS error RETRY 0"]);
     assert_eq!((listed(&mut connection, "QUEUE").len(), status(&mut connection, 3)), (3, "queued".into()));
-    // One of that id is dead: it comes back, with its count.
+    // One of that id is dead: it comes back, and begins anew.
     run(
         &mut connection,
         &[
@@ -421,7 +421,7 @@ fn a_lease_without_a_task_gets_one_when_its_work_is_to_come_back() {
         ],
     );
     let row = connection.ok("POPPO.LIST p QUEUE").rows()[1].rows()[3].clone();
-    assert_eq!((row.field("task"), row.count("attempts"), row.field("payload")), ("4:issue".into(), 2, "[4]".into()));
+    assert_eq!((row.field("task"), row.count("attempts"), row.field("payload")), ("4:issue".into(), 1, "[4]".into()));
     assert_eq!(queue(&mut connection, "dead"), 0);
     // The id is another issue's: it gets one of its own, and the other stays whose it is.
     run(
