@@ -142,7 +142,9 @@ impl Project {
         let id = Self::default_id(number, kind.map(Name::as_str));
         match self.order.find(&id) {
             // Somebody may have given this id to a task of another issue.
-            Some(Whereabouts::Waiting(task)) if self.queue.tasks.get(&task)?.issue == number => self.take(task),
+            Some(Whereabouts::Waiting(task)) if self.queue.tasks.get(&task)?.issue == number => {
+                self.take_for_lease(task)
+            }
             _ => None,
         }
     }

@@ -176,8 +176,8 @@ impl Project {
             None
         };
         let issue = self.queue.tasks.get(&task?)?.issue;
-        let ended = self.issues.get(&done.issue)?.token;
-        let follows = (issue == done.issue).then_some((ended, done.outcome));
+        let ended = if issue == done.issue { self.issues.get(&issue) } else { None };
+        let follows = ended.map(|ended| (ended.token, done.outcome));
         let token = self.grant_task(now, task, &Checkout::new(issue, done.process), Some(holder), follows);
         self.remember_claim(done.process, kinds, next.request, issue, token);
         // In place: no index knows of it, and the journal has the record from before the check-in.
@@ -205,7 +205,7 @@ impl Project {
         life: Option<LifeId>,
         follows: Option<(Token, Outcome)>,
     ) -> Token {
-        let task = task.and_then(|task| self.take(task));
+        let task = task.and_then(|task| self.take_for_lease(task));
         if let Some(task) = &task {
             self.head.totals.tasks.claimed += 1;
             self.record(Measure::Wait, now.at.since(task.turn));

@@ -191,6 +191,11 @@ impl Order {
     /// A task left the queue. [`Order::unrank`] came before.
     pub(crate) fn leave_task(&mut self, number: TaskNumber, task: &Task) {
         self.ids.remove(&task.id);
+        self.leave_turn(number, task);
+    }
+
+    /// The same, but its id stays known: [`Order::enter_running`] follows.
+    pub(crate) fn leave_turn(&mut self, number: TaskNumber, task: &Task) {
         if number.is_delayed() && !self.ripe.remove(&(task.turn, number)) {
             self.delayed.remove(&(task.turn, number));
             self.unripe.remove(&(task.issue, number));
@@ -236,17 +241,27 @@ impl Order {
             }
         }
         let rank = task.rank(number, settings);
-        let was_first = self.first_of(task.issue, task.kind) == Some(rank);
         self.waiting.remove(&(task.issue, task.kind, rank));
-        if !held && was_first {
-            self.unready(task.kind, rank);
-            if let Some(next) = self.first_of(task.issue, task.kind) {
-                self.make_ready(task.kind, next);
-            }
+        // Whether it was the first of its issue and type need not be searched for: only then it is ready.
+        if !held
+            && self.unready(task.kind, rank)
+            && let Some(next) = self.first_of(task.issue, task.kind)
+        {
+            self.make_ready(task.kind, next);
         }
     }
 
+    /// Whether no task of an issue waits, as far as one look tells. Where issues come and are served in about the order of
+    /// their numbers, those that come are above all that wait, and those that run are below.
+    fn is_out_of_range(&self, issue: IssueNumber) -> bool {
+        self.waiting.first().is_none_or(|(first, ..)| issue < *first)
+            || self.waiting.last().is_none_or(|(last, ..)| issue > *last)
+    }
+
     fn first_of(&self, issue: IssueNumber, kind: NameId) -> Option<Rank> {
+        if self.is_out_of_range(issue) {
+            return None;
+        }
         let all = (issue, kind, Rank::FIRST)..=(issue, kind, Rank::LAST);
         self.waiting.range(all).next().map(|(_, _, rank)| *rank)
     }
@@ -263,10 +278,11 @@ impl Order {
         }
     }
 
-    fn unready(&mut self, kind: NameId, rank: Rank) {
-        let Some(ready) = self.ready.get_mut(&kind) else { return };
+    /// Answers whether it was ready.
+    fn unready(&mut self, kind: NameId, rank: Rank) -> bool {
+        let Some(ready) = self.ready.get_mut(&kind) else { return false };
         let was_head = ready.first() == Some(&rank);
-        ready.remove(&rank);
+        let was_ready = ready.remove(&rank);
         let head = ready.first().copied();
         if ready.is_empty() {
             self.ready.remove(&kind);
@@ -275,11 +291,14 @@ impl Order {
             self.heads.remove(&(rank, kind));
             self.heads.extend(head.map(|head| (head, kind)));
         }
+        was_ready
     }
 
     /// An issue is held from now on: its tasks wait for it.
     pub(crate) fn hold(&mut self, issue: IssueNumber) {
-        self.each_first_of(issue, Self::unready);
+        self.each_first_of(issue, |order, kind, rank| {
+            order.unready(kind, rank);
+        });
     }
 
     /// An issue is free again.
@@ -288,6 +307,9 @@ impl Order {
     }
 
     fn each_first_of(&mut self, issue: IssueNumber, act: fn(&mut Self, NameId, Rank)) {
+        if self.is_out_of_range(issue) {
+            return;
+        }
         let mut from = Bound::Included((issue, NameId::FIRST, Rank::FIRST));
         while let Some((found, kind, rank)) = self.waiting.range((from, Bound::Unbounded)).next().copied() {
             if found != issue {

@@ -20,16 +20,14 @@ pub(crate) enum Reply<'a> {
     Sent,
 }
 
+/// A field of a map whose size is known: such a map is built in place, without the allocations of a [`Map`].
+pub(crate) type Field<'a> = (&'static str, Reply<'a>);
+
 /// A record: fields in the order in which they were added.
 #[derive(Debug, Default)]
 pub(crate) struct Map<'a>(Vec<(Cow<'a, str>, Reply<'a>)>);
 
 impl<'a> Map<'a> {
-    /// With room for so many fields.
-    pub(crate) fn with_room(fields: usize) -> Self {
-        Self(Vec::with_capacity(fields))
-    }
-
     /// Adds a field.
     pub(crate) fn with(self, field: &'a str, value: impl Into<Reply<'a>>) -> Self {
         self.with_name(Cow::Borrowed(field), value)
@@ -106,13 +104,16 @@ impl From<Instant> for Reply<'_> {
 impl Reply<'_> {
     /// Sends the answer. Its parts cannot be refused: lengths are right and texts are binary-safe.
     pub(crate) fn send(&self, ctx: &Context) {
-        self.send_with(ctx, &Reply::Null);
+        self.send_with(ctx, None);
     }
 
-    /// Sends the answer with a lease in its place.
-    pub(crate) fn send_with(&self, ctx: &Context, lease: &Reply<'_>) {
+    /// Sends the answer with a lease in its place, null where there is none.
+    pub(crate) fn send_with(&self, ctx: &Context, lease: Option<&[Field<'_>]>) {
         match self {
-            Self::Lease => lease.send(ctx),
+            Self::Lease => match lease {
+                Some(fields) => send_map(ctx, fields.iter().map(|(field, value)| (*field, value))),
+                None => Self::Null.send(ctx),
+            },
             Self::Sent => {}
             Self::Ok => {
                 raw::reply_with_simple_string(ctx.ctx, c"OK".as_ptr());
@@ -129,14 +130,16 @@ impl Reply<'_> {
                 raw::reply_with_array(ctx.ctx, items.len() as std::os::raw::c_long);
                 items.iter().for_each(|item| item.send_with(ctx, lease));
             }
-            Self::Map(Map(fields)) => {
-                raw::reply_with_map(ctx.ctx, fields.len() as std::os::raw::c_long);
-                for (field, value) in fields {
-                    send_text(ctx, field);
-                    value.send(ctx);
-                }
-            }
+            Self::Map(Map(fields)) => send_map(ctx, fields.iter().map(|(field, value)| (&**field, value))),
         }
+    }
+}
+
+fn send_map<'a>(ctx: &Context, fields: impl ExactSizeIterator<Item = (&'a str, &'a Reply<'a>)>) {
+    raw::reply_with_map(ctx.ctx, fields.len() as std::os::raw::c_long);
+    for (field, value) in fields {
+        send_text(ctx, field);
+        value.send(ctx);
     }
 }
 
