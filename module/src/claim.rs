@@ -7,7 +7,7 @@ use crate::args::{Args, Bad, Options, block, name};
 use crate::command::{Answered, Write, key_name, write};
 use crate::docs::{Access, Arg, Doc};
 use crate::ffi::{self, Entry, Word};
-use crate::reply::{Field, Reply};
+use crate::reply::{Field, Plain, Reply};
 use crate::waiters;
 
 /// See the module.
@@ -100,14 +100,14 @@ fn several<'a>(args: &mut Args<'a>) -> Result<Vec<Name<'a>>, Bad> {
 pub(crate) fn shown(claimed: Assignment<'_>) -> [Field<'_>; 8] {
     let Assignment { issue, token, task, kind, title, payload, attempts, waited } = claimed;
     [
-        ("issue", issue.get().into()),
-        ("token", token.into()),
-        ("task", task.into()),
-        ("type", kind.into()),
-        ("title", title.map_or(Reply::Null, Reply::from)),
-        ("payload", payload.map_or(Reply::Null, Reply::from)),
-        ("attempts", u64::from(attempts).into()),
-        ("waited", waited.into()),
+        ("issue", Plain::Integer(issue.get())),
+        ("token", Plain::Integer(token.get())),
+        ("task", Plain::Text(task)),
+        ("type", Plain::Text(kind)),
+        ("title", title.map_or(Plain::Null, Plain::Text)),
+        ("payload", payload.map_or(Plain::Null, Plain::Text)),
+        ("attempts", Plain::Integer(attempts.into())),
+        ("waited", Plain::Integer(waited.0)),
     ]
 }
 

@@ -20,8 +20,16 @@ pub(crate) enum Reply<'a> {
     Sent,
 }
 
-/// A field of a map whose size is known: such a map is built in place, without the allocations of a [`Map`].
-pub(crate) type Field<'a> = (&'static str, Reply<'a>);
+/// A part that owns nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Plain<'a> {
+    Null,
+    Integer(u64),
+    Text(&'a str),
+}
+
+/// A field of a map of known size and plain values: it is built in place, and there is nothing to drop.
+pub(crate) type Field<'a> = (&'static str, Plain<'a>);
 
 /// A record: fields in the order in which they were added.
 #[derive(Debug, Default)]
@@ -111,36 +119,54 @@ impl Reply<'_> {
     pub(crate) fn send_with(&self, ctx: &Context, lease: Option<&[Field<'_>]>) {
         match self {
             Self::Lease => match lease {
-                Some(fields) => send_map(ctx, fields.iter().map(|(field, value)| (*field, value))),
-                None => Self::Null.send(ctx),
+                Some(fields) => {
+                    begin_map(ctx, fields.len());
+                    for (field, value) in fields {
+                        send_text(ctx, field);
+                        value.send(ctx);
+                    }
+                }
+                None => Plain::Null.send(ctx),
             },
             Self::Sent => {}
             Self::Ok => {
                 raw::reply_with_simple_string(ctx.ctx, c"OK".as_ptr());
             }
-            Self::Null => {
-                raw::reply_with_null(ctx.ctx);
-            }
-            Self::Integer(number) => {
-                // Numbers of the contract are below 2^53.
-                raw::reply_with_long_long(ctx.ctx, i64::try_from(*number).unwrap_or(i64::MAX));
-            }
+            Self::Null => Plain::Null.send(ctx),
+            Self::Integer(number) => Plain::Integer(*number).send(ctx),
             Self::Text(text) => send_text(ctx, text),
             Self::Array(items) => {
                 raw::reply_with_array(ctx.ctx, items.len() as std::os::raw::c_long);
                 items.iter().for_each(|item| item.send_with(ctx, lease));
             }
-            Self::Map(Map(fields)) => send_map(ctx, fields.iter().map(|(field, value)| (&**field, value))),
+            Self::Map(Map(fields)) => {
+                begin_map(ctx, fields.len());
+                for (field, value) in fields {
+                    send_text(ctx, field);
+                    value.send(ctx);
+                }
+            }
         }
     }
 }
 
-fn send_map<'a>(ctx: &Context, fields: impl ExactSizeIterator<Item = (&'a str, &'a Reply<'a>)>) {
-    raw::reply_with_map(ctx.ctx, fields.len() as std::os::raw::c_long);
-    for (field, value) in fields {
-        send_text(ctx, field);
-        value.send(ctx);
+impl Plain<'_> {
+    fn send(self, ctx: &Context) {
+        match self {
+            Self::Null => {
+                raw::reply_with_null(ctx.ctx);
+            }
+            Self::Integer(number) => {
+                // Numbers of the contract are below 2^53.
+                raw::reply_with_long_long(ctx.ctx, i64::try_from(number).unwrap_or(i64::MAX));
+            }
+            Self::Text(text) => send_text(ctx, text),
+        }
     }
+}
+
+fn begin_map(ctx: &Context, fields: usize) {
+    raw::reply_with_map(ctx.ctx, fields as std::os::raw::c_long);
 }
 
 fn send_text(ctx: &Context, text: &str) {
