@@ -122,7 +122,8 @@ impl Project {
 
     /// Refuses a new life, where the current one of its name is attested.
     pub(crate) fn refuse_in_use(&self, now: Now, process: Name<'_>, life: Option<LifeId>) -> Result<(), Refusal> {
-        if let (None, Some((_, other))) = (life, self.current_life(process))
+        if life.is_none()
+            && let Some((_, other)) = self.current_life(process)
             && let Some(attested) = other.attested(&self.head.settings, now)
         {
             return Err(Refusal::InUse { process: process.to_string(), attested });
@@ -142,7 +143,9 @@ impl Project {
         let id = Self::default_id(number, kind.map(Name::as_str));
         match self.order.find(&id) {
             // Somebody may have given this id to a task of another issue.
-            Some(Whereabouts::Waiting(task)) if self.queue.tasks.get(&task)?.issue == number => self.take(task),
+            Some(Whereabouts::Waiting(task)) if self.queue.tasks.get(&task)?.issue == number => {
+                self.take_for_lease(task)
+            }
             _ => None,
         }
     }

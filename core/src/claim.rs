@@ -115,6 +115,9 @@ impl Project {
             again.then_some((id, last.issue))
         });
         let life = same.map(|(id, _)| id);
+        // There is nothing to remember, and nothing that was.
+        let plain =
+            request.types.is_empty() && request.request.is_none() && same.is_none_or(|(_, life)| life.claims.is_none());
         if let Some((id, issue)) = repeated {
             self.change(now, |project| project.enter_current_life(now.at, id, &request.checkout(issue)));
             return Ok(Some(Claimed { issue, renewed: true }));
@@ -129,8 +132,10 @@ impl Project {
         let Some(issue) = task.and_then(|task| Some(self.queue.tasks.get(&task)?.issue)) else { return Ok(None) };
         self.change(now, |project| {
             let token = project.grant_task(now, task, &request.checkout(issue), life, None);
-            let kinds = project.intern_kinds(request.types);
-            project.remember_claim(request.process, kinds, request.request, issue, token);
+            if !plain {
+                let kinds = project.intern_kinds(request.types);
+                project.remember_claim(request.process, kinds, request.request, issue, token);
+            }
         });
         Ok(Some(Claimed { issue, renewed: false }))
     }
@@ -176,10 +181,13 @@ impl Project {
             None
         };
         let issue = self.queue.tasks.get(&task?)?.issue;
-        let ended = self.issues.get(&done.issue)?.token;
-        let follows = (issue == done.issue).then_some((ended, done.outcome));
+        let ended = if issue == done.issue { self.issues.get(&issue) } else { None };
+        let follows = ended.map(|ended| (ended.token, done.outcome));
         let token = self.grant_task(now, task, &Checkout::new(issue, done.process), Some(holder), follows);
-        self.remember_claim(done.process, kinds, next.request, issue, token);
+        if next.request.is_some() {
+            // The types are those that it asked for before.
+            self.remember_claim(done.process, kinds, next.request, issue, token);
+        }
         // In place: no index knows of it, and the journal has the record from before the check-in.
         if let Some(record) = self.issues.get_mut(&done.issue)
             && let Run::Ended(ended) = &mut record.run
@@ -205,7 +213,7 @@ impl Project {
         life: Option<LifeId>,
         follows: Option<(Token, Outcome)>,
     ) -> Token {
-        let task = task.and_then(|task| self.take(task));
+        let task = task.and_then(|task| self.take_for_lease(task));
         if let Some(task) = &task {
             self.head.totals.tasks.claimed += 1;
             self.record(Measure::Wait, now.at.since(task.turn));

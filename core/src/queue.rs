@@ -3,6 +3,7 @@
 //! A task has one record wherever it is: here while it waits or is dead, with its issue's lease while it runs. What is
 //! derived from the records, above all the order in which they are served, is in [`Order`].
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -114,6 +115,29 @@ pub(crate) struct Finished {
     pub(crate) id: CompactString,
 }
 
+/// A task's id as it is searched for, in the order of its text. Two ids mostly differ within their first bytes, which are
+/// compared as one number: that is a fraction of comparing texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Id(CompactString);
+
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        match (a.first_chunk(), b.first_chunk()) {
+            (Some(first), Some(second)) if first != second => {
+                u64::from_be_bytes(*first).cmp(&u64::from_be_bytes(*second))
+            }
+            _ => a.cmp(b),
+        }
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 /// The records.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queue {
@@ -155,7 +179,7 @@ impl Rank {
 /// no record, so it need not be the same on a replica.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Order {
-    ids: BTreeMap<CompactString, Whereabouts>,
+    ids: BTreeMap<Id, Whereabouts>,
     /// All that wait, by issue and type.
     waiting: BTreeSet<(IssueNumber, NameId, Rank)>,
     /// The first of each free issue and type, by type.
@@ -176,12 +200,12 @@ pub(crate) struct Order {
 impl Order {
     /// Where a task is.
     pub(crate) fn find(&self, id: &str) -> Option<Whereabouts> {
-        self.ids.get(id).copied()
+        self.ids.get(&Id(CompactString::new(id))).copied()
     }
 
     /// A task came to the queue. [`Order::rank`] follows.
     pub(crate) fn enter_task(&mut self, number: TaskNumber, task: &Task) {
-        self.ids.insert(task.id.clone(), Whereabouts::Waiting(number));
+        self.ids.insert(Id(task.id.clone()), Whereabouts::Waiting(number));
         if number.is_delayed() {
             self.delayed.insert((task.turn, number));
             self.unripe.insert((task.issue, number));
@@ -190,7 +214,12 @@ impl Order {
 
     /// A task left the queue. [`Order::unrank`] came before.
     pub(crate) fn leave_task(&mut self, number: TaskNumber, task: &Task) {
-        self.ids.remove(&task.id);
+        self.ids.remove(&Id(task.id.clone()));
+        self.leave_turn(number, task);
+    }
+
+    /// The same, but its id stays known: [`Order::enter_running`] follows.
+    pub(crate) fn leave_turn(&mut self, number: TaskNumber, task: &Task) {
         if number.is_delayed() && !self.ripe.remove(&(task.turn, number)) {
             self.delayed.remove(&(task.turn, number));
             self.unripe.remove(&(task.issue, number));
@@ -236,17 +265,27 @@ impl Order {
             }
         }
         let rank = task.rank(number, settings);
-        let was_first = self.first_of(task.issue, task.kind) == Some(rank);
         self.waiting.remove(&(task.issue, task.kind, rank));
-        if !held && was_first {
-            self.unready(task.kind, rank);
-            if let Some(next) = self.first_of(task.issue, task.kind) {
-                self.make_ready(task.kind, next);
-            }
+        // Whether it was the first of its issue and type need not be searched for: only then it is ready.
+        if !held
+            && self.unready(task.kind, rank)
+            && let Some(next) = self.first_of(task.issue, task.kind)
+        {
+            self.make_ready(task.kind, next);
         }
     }
 
+    /// Whether no task of an issue waits, as far as one look tells. Where issues come and are served in about the order of
+    /// their numbers, those that come are above all that wait, and those that run are below.
+    fn is_out_of_range(&self, issue: IssueNumber) -> bool {
+        self.waiting.first().is_none_or(|(first, ..)| issue < *first)
+            || self.waiting.last().is_none_or(|(last, ..)| issue > *last)
+    }
+
     fn first_of(&self, issue: IssueNumber, kind: NameId) -> Option<Rank> {
+        if self.is_out_of_range(issue) {
+            return None;
+        }
         let all = (issue, kind, Rank::FIRST)..=(issue, kind, Rank::LAST);
         self.waiting.range(all).next().map(|(_, _, rank)| *rank)
     }
@@ -263,10 +302,11 @@ impl Order {
         }
     }
 
-    fn unready(&mut self, kind: NameId, rank: Rank) {
-        let Some(ready) = self.ready.get_mut(&kind) else { return };
+    /// Answers whether it was ready.
+    fn unready(&mut self, kind: NameId, rank: Rank) -> bool {
+        let Some(ready) = self.ready.get_mut(&kind) else { return false };
         let was_head = ready.first() == Some(&rank);
-        ready.remove(&rank);
+        let was_ready = ready.remove(&rank);
         let head = ready.first().copied();
         if ready.is_empty() {
             self.ready.remove(&kind);
@@ -275,11 +315,14 @@ impl Order {
             self.heads.remove(&(rank, kind));
             self.heads.extend(head.map(|head| (head, kind)));
         }
+        was_ready
     }
 
     /// An issue is held from now on: its tasks wait for it.
     pub(crate) fn hold(&mut self, issue: IssueNumber) {
-        self.each_first_of(issue, Self::unready);
+        self.each_first_of(issue, |order, kind, rank| {
+            order.unready(kind, rank);
+        });
     }
 
     /// An issue is free again.
@@ -288,6 +331,9 @@ impl Order {
     }
 
     fn each_first_of(&mut self, issue: IssueNumber, act: fn(&mut Self, NameId, Rank)) {
+        if self.is_out_of_range(issue) {
+            return;
+        }
         let mut from = Bound::Included((issue, NameId::FIRST, Rank::FIRST));
         while let Some((found, kind, rank)) = self.waiting.range((from, Bound::Unbounded)).next().copied() {
             if found != issue {
@@ -341,16 +387,18 @@ impl Order {
 
     /// Whether a task of an issue was finished, and as which.
     pub(crate) fn finished(&self, finished: &Finished) -> Option<u64> {
-        self.finished.get(finished).copied()
+        // A task of an issue above all others, as those of new issues are, need not be searched for.
+        let known = self.finished.last_key_value().is_some_and(|(last, _)| finished.issue <= last.issue);
+        if known { self.finished.get(finished).copied() } else { None }
     }
 
     pub(crate) fn enter_dead(&mut self, number: u64, dead: &Dead) {
-        self.ids.insert(dead.task.id.clone(), Whereabouts::Dead(number));
+        self.ids.insert(Id(dead.task.id.clone()), Whereabouts::Dead(number));
         self.dead.insert((dead.task.issue, number));
     }
 
     pub(crate) fn leave_dead(&mut self, number: u64, dead: &Dead) {
-        self.ids.remove(&dead.task.id);
+        self.ids.remove(&Id(dead.task.id.clone()));
         self.dead.remove(&(dead.task.issue, number));
     }
 
@@ -363,12 +411,12 @@ impl Order {
     }
 
     pub(crate) fn enter_running(&mut self, task: &Task) {
-        self.ids.insert(task.id.clone(), Whereabouts::Running(task.issue));
+        self.ids.insert(Id(task.id.clone()), Whereabouts::Running(task.issue));
         self.running += 1;
     }
 
     pub(crate) fn leave_running(&mut self, task: &Task) {
-        self.ids.remove(&task.id);
+        self.ids.remove(&Id(task.id.clone()));
         self.running -= 1;
     }
 
@@ -394,7 +442,7 @@ impl Order {
     /// The rough size in bytes.
     pub(crate) fn memory(&self) -> usize {
         // As if all were due, and first of their issue and type: so it does not depend on who noticed what.
-        self.ids.len() * size_of::<(CompactString, Whereabouts)>()
+        self.ids.len() * size_of::<(Id, Whereabouts)>()
             + (self.waiting.len() + self.unripe.len()) * size_of::<(IssueNumber, NameId, Rank, Rank)>()
             + (self.delayed.len() + self.ripe.len() + self.dead.len()) * size_of::<(Instant, TaskNumber)>()
             + self.finished.len() * size_of::<(Finished, u64)>()
@@ -404,6 +452,15 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_of_their_texts() {
+        let ids =
+            ["", "1", "12:issue", "12:issues", "12:issuf", "12:issve", "123456:issue", "123457:issue", "é234567", "~"];
+        for (a, b) in ids.iter().flat_map(|a| ids.map(|b| (*a, b))) {
+            assert_eq!(Id(a.into()).cmp(&Id(b.into())), a.cmp(b), "{a} {b}");
+        }
+    }
 
     #[test]
     fn a_task_fits_the_allocators_class_of_64_bytes() {

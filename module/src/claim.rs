@@ -7,7 +7,7 @@ use crate::args::{Args, Bad, Options, block, name};
 use crate::command::{Answered, Write, key_name, write};
 use crate::docs::{Access, Arg, Doc};
 use crate::ffi::{self, Entry, Word};
-use crate::reply::{Map, Reply};
+use crate::reply::{Field, Plain, Reply};
 use crate::waiters;
 
 /// See the module.
@@ -97,18 +97,18 @@ fn several<'a>(args: &mut Args<'a>) -> Result<Vec<Name<'a>>, Bad> {
 }
 
 /// What a claim answers.
-pub(crate) fn shown(claimed: Assignment<'_>) -> Reply<'_> {
+pub(crate) fn shown(claimed: Assignment<'_>) -> [Field<'_>; 8] {
     let Assignment { issue, token, task, kind, title, payload, attempts, waited } = claimed;
-    Map::with_room(8)
-        .with("issue", issue.get())
-        .with("token", token)
-        .with("task", task)
-        .with("type", kind)
-        .or_null("title", title)
-        .or_null("payload", payload)
-        .with("attempts", u64::from(attempts))
-        .with("waited", waited)
-        .into()
+    [
+        ("issue", Plain::Integer(issue.get())),
+        ("token", Plain::Integer(token.get())),
+        ("task", Plain::Text(task)),
+        ("type", Plain::Text(kind)),
+        ("title", title.map_or(Plain::Null, Plain::Text)),
+        ("payload", payload.map_or(Plain::Null, Plain::Text)),
+        ("attempts", Plain::Integer(attempts.into())),
+        ("waited", Plain::Integer(waited.0)),
+    ]
 }
 
 /// The entry of `POPPO.CLAIM`: what every command that writes does, and to wait.

@@ -10,7 +10,7 @@ use redis_module::{Context, RedisResult, RedisValue};
 
 use crate::args::{Args, Bad};
 use crate::claim;
-use crate::deadlines;
+use crate::deadlines::{self, Announcer};
 use crate::docs::Doc;
 use crate::failure::Failure;
 use crate::ffi::{self, Entry, Key, Word};
@@ -196,42 +196,45 @@ fn apply<W: Write>(
             answered
         }
     };
-    let mut as_expected = answered.effect == Effect::Changed;
-    if answered.effect == Effect::Changed {
+    let changed = answered.effect == Effect::Changed;
+    if changed {
         key.announce(ctx, W::DOC.event);
-        let chosen = answered.lease.filter(|lease| lease.chosen);
-        let chosen = chosen.and_then(|lease| Some(key.value()?.project().claimed(lease.issue)?.task));
+    }
+    let mut value = key.value().map(Value::project_and_announcer);
+    let shown = answered.lease.zip(value.as_ref()).and_then(|(lease, (project, _))| project.claimed(lease.issue));
+    let mut as_expected = changed;
+    if changed {
+        let chosen = shown.filter(|_| answered.lease.is_some_and(|lease| lease.chosen)).map(|shown| shown.task);
         as_expected = chosen == expected;
         replicate::<W>(ctx, words, now, chosen);
-        if let Some(value) = key.value() {
-            tell(ctx, name, value, now, before);
+        if let Some((project, announcer)) = &mut value {
+            tell(ctx, name, (project, announcer), now, before);
         }
     }
     if now.is_replay() && !as_expected {
         // Where it was decided, it changed something, and claimed what it says.
         return Err(Bad("it did something else than where it was decided".to_owned()).into());
     }
-    if let Some(lease) = answered.lease {
-        let shown = key.value().and_then(|value| value.project().claimed(lease.issue));
+    if answered.lease.is_some() {
         // Sent here: it borrows from the value.
-        answered.reply.send_with(ctx, &shown.map_or(Reply::Null, claim::shown));
+        answered.reply.send_with(ctx, shown.map(claim::shown).as_ref().map(|fields| fields.as_slice()));
         answered.reply = Reply::Sent;
     }
     Ok(answered)
 }
 
 /// Tells whoever waits or listens what a change did.
-fn tell(ctx: &Context, name: Word<'_>, value: &mut Value, now: Now, before: u64) {
-    if value.project().last_event() > before {
+fn tell(ctx: &Context, name: Word<'_>, (project, announcer): (&Project, &mut Announcer), now: Now, before: u64) {
+    if project.last_event() > before {
         ffi::signal_key_ready(ctx, name);
         // What came resolved was published by the primary.
         if !now.is_replay()
             && let Some(channel) = Channel::of(ctx, name)
         {
-            value.project().emitted(before).for_each(|event| channel.event(&event));
+            project.emitted(before).for_each(|event| channel.event(&event));
         }
     }
-    deadlines::arm(ctx, name, value, if now.is_replay() { server::now() } else { now });
+    deadlines::arm(ctx, name, (project, announcer), if now.is_replay() { server::now() } else { now });
 }
 
 /// Runs a change of a value so that a panic in it leaves no trace.

@@ -55,13 +55,13 @@ enum Progress {
 
 /// Sees to it that a timer fires when the project's next lease becomes an orphan. Called after each change, and whenever a
 /// project comes to be at a key.
-pub(crate) fn arm(ctx: &Context, name: Word<'_>, value: &mut Value, now: Now) {
-    let certain = value.project().certain_news();
-    let news = certain != value.announcer.certain;
-    value.announcer.certain = certain;
-    let wait = if news { Some(Duration::ZERO) } else { until_next(ctx, name, value.project(), now) };
+pub(crate) fn arm(ctx: &Context, name: Word<'_>, (project, announcer): (&Project, &mut Announcer), now: Now) {
+    let certain = project.certain_news();
+    let news = certain != announcer.certain;
+    announcer.certain = certain;
+    let wait = if news { Some(Duration::ZERO) } else { until_next(ctx, name, project, now) };
     if let Some(wait) = wait {
-        arm_within(ctx, name, &mut value.announcer, now.at, wait);
+        arm_within(ctx, name, announcer, now.at, wait);
     }
 }
 

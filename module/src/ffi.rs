@@ -232,17 +232,45 @@ pub(crate) fn replicate_at(
     WORDS.with(|(word, task_word)| {
         let (ctx, command) = (ctx.ctx, command.as_ptr());
         let (word, task_word) = (Word::from(word).raw, Word::from(task_word).raw);
+        // The format for a usual number of options, which are passed one by one: the rest of them is null, and not asked for.
+        let few = |formats: &[&'static CStr]| formats.get(options.len()).map(|format| format.as_ptr());
+        let option = |at: usize| options.get(at).map_or(ptr::null_mut(), |option| option.raw);
+        let shape = match (positional.len(), chosen) {
+            (2, None) => few(&[c"sssb", c"sssbs", c"sssbss", c"sssbsss", c"sssbssss", c"sssbsssss"]),
+            (2, Some(_)) => few(&[c"sssbsb", c"sssbsbs", c"sssbsbss", c"sssbsbsss", c"sssbsbssss", c"sssbsbsssss"]),
+            (3, None) => few(&[c"ssssb", c"ssssbs", c"ssssbss", c"ssssbsss", c"ssssbssss", c"ssssbsssss"]),
+            (3, Some(_)) => {
+                few(&[c"ssssbsb", c"ssssbsbs", c"ssssbsbss", c"ssssbsbsss", c"ssssbsbssss", c"ssssbsbsssss"])
+            }
+            _ => None,
+        };
         // For each vector the server enlarges the array of words once more, which costs as much as making three of them:
         // the usual shapes go word by word.
         // SAFETY: the format says what follows: strings, a buffer with its length, strings with their number. A word is
-        // nothing but a pointer to such a string. All of them live through the call, which takes references of its own
-        // to what it keeps.
+        // nothing but a pointer to such a string. What is passed beyond the format's last letter, the null pointers among
+        // the options, nobody reads: C allows more arguments than a variadic function asks for. All strings live through
+        // the call, which takes references of its own to what it keeps.
         unsafe {
-            match (positional, options, chosen) {
-                ([key, first], options, Some(task)) => replicate(
+            match (shape, positional, chosen) {
+                (Some(format), [key, first], None) => replicate(
                     ctx,
                     command,
-                    c"sssbsbv".as_ptr(),
+                    format,
+                    key.raw,
+                    first.raw,
+                    word,
+                    time,
+                    length,
+                    option(0),
+                    option(1),
+                    option(2),
+                    option(3),
+                    option(4),
+                ),
+                (Some(format), [key, first], Some(task)) => replicate(
+                    ctx,
+                    command,
+                    format,
                     key.raw,
                     first.raw,
                     word,
@@ -251,10 +279,60 @@ pub(crate) fn replicate_at(
                     task_word,
                     task.as_ptr().cast::<c_char>(),
                     task.len(),
+                    option(0),
+                    option(1),
+                    option(2),
+                    option(3),
+                    option(4),
+                ),
+                (Some(format), [key, first, second], None) => replicate(
+                    ctx,
+                    command,
+                    format,
+                    key.raw,
+                    first.raw,
+                    second.raw,
+                    word,
+                    time,
+                    length,
+                    option(0),
+                    option(1),
+                    option(2),
+                    option(3),
+                    option(4),
+                ),
+                (Some(format), [key, first, second], Some(task)) => replicate(
+                    ctx,
+                    command,
+                    format,
+                    key.raw,
+                    first.raw,
+                    second.raw,
+                    word,
+                    time,
+                    length,
+                    task_word,
+                    task.as_ptr().cast::<c_char>(),
+                    task.len(),
+                    option(0),
+                    option(1),
+                    option(2),
+                    option(3),
+                    option(4),
+                ),
+                (_, positional, None) => replicate(
+                    ctx,
+                    command,
+                    c"vsbv".as_ptr(),
+                    positional.as_ptr(),
+                    positional.len(),
+                    word,
+                    time,
+                    length,
                     options.as_ptr(),
                     options.len(),
                 ),
-                (positional, options, Some(task)) => replicate(
+                (_, positional, Some(task)) => replicate(
                     ctx,
                     command,
                     c"vsbsbv".as_ptr(),
@@ -266,40 +344,6 @@ pub(crate) fn replicate_at(
                     task_word,
                     task.as_ptr().cast::<c_char>(),
                     task.len(),
-                    options.as_ptr(),
-                    options.len(),
-                ),
-                ([key, first], [], None) => {
-                    replicate(ctx, command, c"sssb".as_ptr(), key.raw, first.raw, word, time, length)
-                }
-                ([key, first], [option], None) => {
-                    replicate(ctx, command, c"sssbs".as_ptr(), key.raw, first.raw, word, time, length, option.raw)
-                }
-                ([key, first, second], [], None) => {
-                    replicate(ctx, command, c"ssssb".as_ptr(), key.raw, first.raw, second.raw, word, time, length)
-                }
-                ([key, first, second], options, None) => replicate(
-                    ctx,
-                    command,
-                    c"ssssbv".as_ptr(),
-                    key.raw,
-                    first.raw,
-                    second.raw,
-                    word,
-                    time,
-                    length,
-                    options.as_ptr(),
-                    options.len(),
-                ),
-                (positional, options, None) => replicate(
-                    ctx,
-                    command,
-                    c"vsbv".as_ptr(),
-                    positional.as_ptr(),
-                    positional.len(),
-                    word,
-                    time,
-                    length,
                     options.as_ptr(),
                     options.len(),
                 ),

@@ -164,7 +164,7 @@ fn load_piece(ctx: &Context, words: &[Word<'_>]) -> Result<Reply<'static>, Failu
     };
     key.announce(ctx, LOAD_DOC.event);
     if let Some(value) = key.value().filter(|value| value.is_readable()) {
-        deadlines::arm(ctx, name, value, server::now());
+        deadlines::arm(ctx, name, value.project_and_announcer(), server::now());
     }
     // Where slots migrate between nodes of a cluster, pieces come over a link: this node's AOF and replicas need them.
     ctx.replicate_verbatim();

@@ -20,16 +20,22 @@ pub(crate) enum Reply<'a> {
     Sent,
 }
 
+/// A part that owns nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Plain<'a> {
+    Null,
+    Integer(u64),
+    Text(&'a str),
+}
+
+/// A field of a map of known size and plain values: it is built in place, and there is nothing to drop.
+pub(crate) type Field<'a> = (&'static str, Plain<'a>);
+
 /// A record: fields in the order in which they were added.
 #[derive(Debug, Default)]
 pub(crate) struct Map<'a>(Vec<(Cow<'a, str>, Reply<'a>)>);
 
 impl<'a> Map<'a> {
-    /// With room for so many fields.
-    pub(crate) fn with_room(fields: usize) -> Self {
-        Self(Vec::with_capacity(fields))
-    }
-
     /// Adds a field.
     pub(crate) fn with(self, field: &'a str, value: impl Into<Reply<'a>>) -> Self {
         self.with_name(Cow::Borrowed(field), value)
@@ -106,31 +112,35 @@ impl From<Instant> for Reply<'_> {
 impl Reply<'_> {
     /// Sends the answer. Its parts cannot be refused: lengths are right and texts are binary-safe.
     pub(crate) fn send(&self, ctx: &Context) {
-        self.send_with(ctx, &Reply::Null);
+        self.send_with(ctx, None);
     }
 
-    /// Sends the answer with a lease in its place.
-    pub(crate) fn send_with(&self, ctx: &Context, lease: &Reply<'_>) {
+    /// Sends the answer with a lease in its place, null where there is none.
+    pub(crate) fn send_with(&self, ctx: &Context, lease: Option<&[Field<'_>]>) {
         match self {
-            Self::Lease => lease.send(ctx),
+            Self::Lease => match lease {
+                Some(fields) => {
+                    begin_map(ctx, fields.len());
+                    for (field, value) in fields {
+                        send_text(ctx, field);
+                        value.send(ctx);
+                    }
+                }
+                None => Plain::Null.send(ctx),
+            },
             Self::Sent => {}
             Self::Ok => {
                 raw::reply_with_simple_string(ctx.ctx, c"OK".as_ptr());
             }
-            Self::Null => {
-                raw::reply_with_null(ctx.ctx);
-            }
-            Self::Integer(number) => {
-                // Numbers of the contract are below 2^53.
-                raw::reply_with_long_long(ctx.ctx, i64::try_from(*number).unwrap_or(i64::MAX));
-            }
+            Self::Null => Plain::Null.send(ctx),
+            Self::Integer(number) => Plain::Integer(*number).send(ctx),
             Self::Text(text) => send_text(ctx, text),
             Self::Array(items) => {
                 raw::reply_with_array(ctx.ctx, items.len() as std::os::raw::c_long);
                 items.iter().for_each(|item| item.send_with(ctx, lease));
             }
             Self::Map(Map(fields)) => {
-                raw::reply_with_map(ctx.ctx, fields.len() as std::os::raw::c_long);
+                begin_map(ctx, fields.len());
                 for (field, value) in fields {
                     send_text(ctx, field);
                     value.send(ctx);
@@ -138,6 +148,25 @@ impl Reply<'_> {
             }
         }
     }
+}
+
+impl Plain<'_> {
+    fn send(self, ctx: &Context) {
+        match self {
+            Self::Null => {
+                raw::reply_with_null(ctx.ctx);
+            }
+            Self::Integer(number) => {
+                // Numbers of the contract are below 2^53.
+                raw::reply_with_long_long(ctx.ctx, i64::try_from(number).unwrap_or(i64::MAX));
+            }
+            Self::Text(text) => send_text(ctx, text),
+        }
+    }
+}
+
+fn begin_map(ctx: &Context, fields: usize) {
+    raw::reply_with_map(ctx.ctx, fields as std::os::raw::c_long);
 }
 
 fn send_text(ctx: &Context, text: &str) {

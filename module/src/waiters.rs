@@ -118,7 +118,7 @@ pub(crate) fn wait(ctx: &Context, project: Word<'_>, types: &[Name<'_>], block: 
     if let Ok(mut key) = Key::open(ctx, project)
         && let Some(value) = key.value()
     {
-        deadlines::arm(ctx, project, value, server::now());
+        deadlines::arm(ctx, project, value.project_and_announcer(), server::now());
     }
     true
 }
