@@ -1,6 +1,6 @@
 //! Was any task lost or done twice? Decided from what was written down, not from what the server thinks it knows.
 //!
-//! Three things are compared. The project's own **log** is read by a small machine ([`Book`]) that knows what may happen
+//! Three things are compared. The project's own **log** is read by a small machine (`Book`) that knows what may happen
 //! to a task and to a lease, and nothing of how the module does it. Workers and operators keep **notes** of what they
 //! asked and what they were told ([`Note`]). And the project's lists and counts, in one transaction with the log, are its
 //! **picture**: it must show what the log says, whatever was killed and restarted before.
