@@ -140,6 +140,9 @@ impl Project {
 
     /// Takes the task out of the queue that a checkout by number means, if it is there.
     fn take_waiting(&mut self, number: IssueNumber, kind: Option<Name<'_>>) -> Option<Task> {
+        if !self.is_queued(number) {
+            return None;
+        }
         let id = Self::default_id(number, kind.map(Name::as_str));
         match self.order.find(&id) {
             // Somebody may have given this id to a task of another issue.

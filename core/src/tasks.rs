@@ -438,7 +438,8 @@ impl Project {
 
     /// Whether any task of an issue waits.
     pub(crate) fn is_queued(&self, number: IssueNumber) -> bool {
-        self.order.of_issue(number).next().is_some()
+        // Many projects have no queue, and need not be searched at every checkout.
+        !self.queue.tasks.is_empty() && self.order.of_issue(number).next().is_some()
     }
 
     /// The id of a task that nobody named.
