@@ -36,6 +36,7 @@ mod backoff;
 mod client;
 mod decode;
 mod error;
+mod inspect;
 mod life;
 mod project;
 mod queue;
@@ -51,6 +52,7 @@ pub use answers::{
 pub use backoff::Backoff;
 pub use client::{Client, DEFAULT_PORT};
 pub use error::{Error, Refusal};
+pub use inspect::Permission;
 pub use life::Life;
 pub use project::Project;
 pub use queue::answers::{Claimed, Task};

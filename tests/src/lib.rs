@@ -5,7 +5,7 @@
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
 //! workers work while something happens to the servers, [`worker`] is one that crashes, stalls and loses answers, and
 //! [`audit`] decides afterwards whether a task was lost or done twice; [`cluster`] makes nodes one cluster, [`command`]
-//! starts `poppo`, [`proxy`] loses answers, [`golden`] knows what earlier versions wrote. What the answers ought to be
+//! starts `poppo`, [`pty`] is a terminal for it, [`proxy`] loses answers, [`golden`] knows what earlier versions wrote. What the answers ought to be
 //! stands in the tests, one file per concern, and in `docs/commands.md`.
 //!
 //! Two rules keep the tests quick and honest: nobody sleeps for a fixed time ([`wait_until`] waits for a
@@ -30,6 +30,7 @@ mod history;
 pub mod load;
 mod portrait;
 pub mod proxy;
+pub mod pty;
 mod random;
 mod server;
 pub mod transcript;
