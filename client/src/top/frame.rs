@@ -70,12 +70,12 @@ fn style(state: &State, tone: Tone) -> Style {
 fn header(state: &State) -> Vec<Line<'static>> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let stats = state.snapshot.as_ref().and_then(|snapshot| snapshot.stats.as_ref());
-    let mut first =
-        vec![Span::styled(one_line(&state.project), bold), Span::raw(format!("  on {}  ", one_line(&state.server)))];
+    let mut first = vec![Span::styled(one_line(&state.project), bold), Span::raw("  ")];
     if stats.is_some_and(|stats| stats.queue.drain > 0) {
         first.push(Span::styled("DRAINED  ", style(state, Tone::Warning).add_modifier(Modifier::BOLD)));
     }
-    first.extend(link(state));
+    // Why the server is away names it, and the line is short.
+    first.push(link(state).unwrap_or_else(|| Span::raw(format!("on {}", one_line(&state.server)))));
     let mut lines = vec![Line::from(first)];
     match stats {
         Some(stats) => lines.extend(figures(state, stats)),

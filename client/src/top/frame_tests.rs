@@ -91,7 +91,7 @@ fn a_drained_project_and_one_that_is_not_there_are_said_to_be() {
     let mut drained = snapshot();
     drained.stats.iter_mut().for_each(|stats| stats.queue.drain = 1);
     state.see(drained);
-    assert!(lines(&state, 100, 24).first().is_some_and(|line| line.ends_with("DRAINED")));
+    assert!(lines(&state, 100, 24).first().is_some_and(|line| line.contains("DRAINED  on ")));
     let mut none = snapshot();
     none.stats = None;
     state.see(none);

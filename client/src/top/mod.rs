@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use poppo::Project;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::actions::Action;
 use self::screen::{Input, Screen};
 use self::snapshot::Snapshot;
 use self::state::{Reaction, State};
@@ -36,8 +36,6 @@ enum Update {
     Seen(Box<Snapshot>),
     /// The server did not tell, and why.
     Away(String),
-    /// What was asked for on a key was done, or why not.
-    Done(Result<String, String>),
 }
 
 /// What the screen is like.
@@ -57,7 +55,9 @@ pub(crate) async fn run(project: Project, look: Look) -> Result<ExitCode, Failur
     state.see(first);
     let mut stops = Stops::listen()?;
     let (sender, mut updates) = mpsc::channel(16);
-    let mut watcher = pin!(watch::watch(project.clone(), tail, sender.clone()));
+    let mut watcher = pin!(watch::watch(project.clone(), tail, sender));
+    // Done beside the drawing, so that a slow server does not freeze the screen.
+    let mut actions = JoinSet::new();
     let mut timer = interval(TICK);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut screen = Screen::open()?;
@@ -69,31 +69,28 @@ pub(crate) async fn run(project: Project, look: Look) -> Result<ExitCode, Failur
                 Some(Input::Key(key)) => match state.key(key) {
                     Reaction::Nothing => {}
                     Reaction::Quit => return Ok(ExitCode::SUCCESS),
-                    Reaction::Do(action) => start(action, &project, &sender),
+                    Reaction::Do(action) => {
+                        let project = project.clone();
+                        actions.spawn(async move { action.run(&project).await });
+                    }
                 },
                 Some(Input::Resized) => {}
                 Some(Input::Gone(error)) => return Err(error.into()),
-                None => return Ok(ExitCode::SUCCESS),
+                None => return Err(Failure::failed("the terminal cannot be read any more")),
             },
             update = updates.recv() => match update {
                 Some(Update::Seen(snapshot)) => state.see(*snapshot),
                 Some(Update::Away(why)) => state.lose(why),
-                Some(Update::Done(result)) => state.say(result),
                 None => return Ok(ExitCode::SUCCESS),
+            },
+            Some(done) = actions.join_next() => match done {
+                Ok(result) => state.say(result),
+                // It panicked, which has given the terminal back.
+                Err(error) => return Err(Failure::failed(error.to_string())),
             },
             _ = timer.tick() => {}
             signal = stops.next() => return Ok(ExitCode::from(exit_by(signal))),
             () = &mut watcher => return Ok(ExitCode::SUCCESS),
         }
     }
-}
-
-/// Does it beside the drawing, so that a slow server does not freeze the screen.
-fn start(action: Action, project: &Project, sender: &mpsc::Sender<Update>) {
-    let (project, sender) = (project.clone(), sender.clone());
-    tokio::spawn(async move {
-        let result = action.run(&project).await;
-        // Where nobody listens, the screen is closed.
-        drop(sender.send(Update::Done(result)).await);
-    });
 }

@@ -41,7 +41,10 @@ impl Drop for Screen {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing given back.
         drop(self.0.show_cursor());
-        drop(ratatui::try_restore());
+        // Of a panic, the message is on the usual screen already; to go there again would put the cursor on it.
+        if !thread::panicking() {
+            drop(ratatui::try_restore());
+        }
     }
 }
 
