@@ -4,6 +4,7 @@
 
 mod cli;
 mod discover;
+mod doctor;
 mod exit;
 mod follow;
 mod human;
@@ -13,6 +14,7 @@ mod process;
 mod retry;
 mod server;
 mod supervise;
+mod top;
 
 use std::process::ExitCode;
 

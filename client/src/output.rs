@@ -33,6 +33,11 @@ impl Output {
         self.terminal
     }
 
+    /// Whether there are colours.
+    pub(crate) fn is_coloured(self) -> bool {
+        self.colour
+    }
+
     /// One line of text.
     pub(crate) fn line(self, text: &str) -> io::Result<()> {
         writeln!(io::stdout(), "{text}")
@@ -164,7 +169,7 @@ pub(crate) fn status_tone(status: Status) -> Tone {
 }
 
 /// Titles and reasons are anybody's text: control characters in them must neither break a row nor steer a terminal.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

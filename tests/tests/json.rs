@@ -233,6 +233,10 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     run("forget", "forget 7");
     run("enqueue", "enqueue 8");
     run("stats", "stats");
+    // A check that fails is an answer, too; this server writes nothing down.
+    let found = output(poppo(&server, &["--json", "doctor"]));
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
+    checked.see("doctor", &[serde_json::from_slice(&found.stdout).unwrap()]);
     run("config", "config");
     run("config get", "config get max-attempts");
     run("config set", "config set max-attempts 2");
@@ -268,7 +272,7 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     let described: BTreeSet<String> = checked.page.commands.keys().cloned().collect();
     let first = |command: &String| command.split(' ').next().unwrap().to_owned();
     assert_eq!(described.iter().map(first).collect::<BTreeSet<_>>(), subcommands());
-    let without: BTreeSet<String> = ["run", "completions", "man"].map(str::to_owned).into();
+    let without: BTreeSet<String> = ["run", "top", "completions", "man"].map(str::to_owned).into();
     let ran: BTreeSet<String> = checked.commands.borrow().union(&without).cloned().collect();
     assert_eq!(ran, described);
     let all = checked.page.documents.iter();

@@ -7,6 +7,7 @@ mod claim;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod drain;
 mod enqueue;
 mod events;
@@ -22,7 +23,8 @@ mod orphans;
 mod repair;
 mod revive;
 mod run;
-mod stats;
+pub(crate) mod stats;
+mod top;
 mod up;
 mod work;
 
@@ -148,6 +150,8 @@ enum Command {
     Get(get::Args),
     List(list::Args),
     Stats(stats::Args),
+    Top(top::Args),
+    Doctor(doctor::Args),
     Events(events::Args),
     Labels(labels::Args),
     Forget(forget::Args),
@@ -217,6 +221,8 @@ impl Cli {
             Command::Work(args) => return work::run(args, &context).await,
             Command::Run(args) => return run::run(args, &context).await,
             Command::Demo(args) => return demo::run(args, &context).await,
+            Command::Top(args) => return top::run(&args, &context).await,
+            Command::Doctor(args) => return doctor::run(&args, &context).await,
             Command::DemoNote(args) => demo::note(&args)?,
             Command::Completions(args) => completions::run(&args)?,
             Command::Man(args) => man::run(&args, &context)?,

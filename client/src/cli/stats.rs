@@ -86,7 +86,7 @@ fn table(stats: &Stats, created: &str) -> Table {
 }
 
 /// `3 waiting (urgent 1, normal 2; the oldest for 5s), 1 delayed, …`
-fn queue(queue: &QueueCounts) -> String {
+pub(crate) fn queue(queue: &QueueCounts) -> String {
     let depth: Vec<String> = queue
         .depth
         .iter()
