@@ -22,6 +22,7 @@ mod orphans;
 mod repair;
 mod revive;
 mod run;
+mod spool;
 mod stats;
 mod up;
 mod work;
@@ -136,6 +137,7 @@ enum Command {
     Events(events::Args),
     Labels(labels::Args),
     Forget(forget::Args),
+    Spool(spool::Args),
     Config(config::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -197,6 +199,7 @@ impl Cli {
             Command::Events(args) => events::run(&args, &context).await?,
             Command::Labels(args) => labels::run(&args, &context).await?,
             Command::Forget(args) => forget::run(&args, &context).await?,
+            Command::Spool(args) => spool::run(args, &context).await?,
             Command::Config(args) => config::run(&args, &context).await?,
         }
         Ok(ExitCode::SUCCESS)
