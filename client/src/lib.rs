@@ -1,19 +1,15 @@
 //! Poppo's client: leases on GitHub issues, kept by a Redis server that has the Poppo module loaded.
 //!
 //! ```no_run
-//! use poppo::{Checkin, Checkout, Client, Error, IssueNumber, Outcome, Refusal};
+//! use poppo::{Checkout, Client, Error, IssueNumber, Refusal};
 //!
 //! # async fn work() -> Result<(), Error> {
-//! let client = Client::connect("redis://127.0.0.1:6379").await?;
-//! let project = client.project("acme/widgets");
-//! let issue = IssueNumber::try_from(123)?;
+//! let project = Client::connect("redis://127.0.0.1:6379").await?.project("acme/widgets");
 //!
-//! match project.checkout(&Checkout::new(issue, "worker-1")).await {
-//!     Ok(token) => {
-//!         // … work on it, with a `project.heartbeat(…)` now and then …
-//!         let mut done = Checkin::new(issue, "worker-1", Outcome::Completed);
-//!         done.token = Some(token);
-//!         project.checkin(&done).await?;
+//! match project.lease(&Checkout::new(IssueNumber::try_from(123)?, "worker-1")).await {
+//!     Ok(lease) => {
+//!         // … work on it, until `lease.stop_token()` is cancelled; heartbeats are sent meanwhile …
+//!         lease.complete(r#"{"pr":77}"#).await?;
 //!     }
 //!     Err(Error::Refused(Refusal::Held(who))) => eprintln!("somebody else is at it: {who}"),
 //!     Err(other) => return Err(other),
@@ -22,13 +18,28 @@
 //! # }
 //! ```
 //!
-//! Work that waits is in the project's queue: [`Project::enqueue`] puts a task there, [`Project::claim`] takes one, and its
-//! issue with it.
+//! Work that waits is in the project's queue: [`Project::enqueue`] puts a task there, and a [`Worker`] does one after
+//! another:
 //!
-//! What lives here: the typed commands ([`Project`]), their answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`],
-//! [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]), their refusals ([`Refusal`]), how
-//! many copies of a write are waited for ([`Durability`]), and who a process is ([`Life`]). What does not: the rules, which the
-//! server keeps, and anything that prints, which is the command `poppo`.
+//! ```no_run
+//! # use poppo::{Client, Error, Worker};
+//! # async fn work() -> Result<(), Error> {
+//! let project = Client::connect("redis://127.0.0.1:6379").await?.project("acme/widgets");
+//! Worker::new(&project).jobs(4).run(|lease| async move {
+//!     println!("issue {}: {}", lease.issue(), lease.title().unwrap_or("?"));
+//!     lease.complete("").await.map(drop)
+//! }).await
+//! # }
+//! ```
+//!
+//! | layer | what is there |
+//! | --- | --- |
+//! | [`Worker`] | the loop: claims, leases, retries, an end in good order |
+//! | [`Lease`], [`Holder`] | leases that keep themselves with heartbeats, and report over lost answers; a [`Spool`] for reports that the server could not take |
+//! | [`Project`], [`Client`] | one method for each command, typed answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`], [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]) and [`Refusal`]s; how many copies of a write are waited for ([`Durability`]) |
+//!
+//! What does not live here: the rules, which the server keeps, and anything that prints, which is the command `poppo`.
+//! Programs to start from are in `client/examples`.
 
 #![forbid(unsafe_code)]
 
@@ -39,6 +50,7 @@ mod client;
 mod decode;
 mod durability;
 mod error;
+mod holder;
 mod inspect;
 mod life;
 mod links;
@@ -46,8 +58,10 @@ mod project;
 mod queue;
 mod random;
 mod requests;
+mod spool;
 mod types;
 mod url;
+mod worker;
 
 pub use answers::{
     Beat, Durations, Event, Issue, IssueCounts, Orphan, OutcomeCounts, Page, Process, QueueCounts, RepairCounts, Stats,
@@ -57,14 +71,17 @@ pub use backoff::Backoff;
 pub use client::{Client, DEFAULT_PORT};
 pub use durability::Durability;
 pub use error::{Error, Refusal};
+pub use holder::{CheckedIn, Fate, Holder, Lease, Notice};
 pub use inspect::Permission;
 pub use life::Life;
 pub use project::Project;
 pub use queue::answers::{Claimed, Task};
 pub use queue::requests::{Claim, Enqueue, Priority, TaskState};
 pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
+pub use spool::{Delivered, Delivery, Spool, Spooled, Unusable};
 pub use types::{
     Block, Cancelled, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status,
     Timestamp, Token, Verdict,
 };
 pub use url::{redacted, unix_url};
+pub use worker::Worker;

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use poppo::Outcome;
+use poppo::{Fate, Lease, Outcome};
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until};
 
 use crate::exit::Failure;
-use crate::lease::{Fate, Lease};
+use crate::lease;
 use crate::output::say;
 use crate::process;
 
@@ -60,7 +60,7 @@ pub(crate) fn variable(command: &mut Command, name: &str, value: Option<impl AsR
 /// Waits for whatever comes first: the command's end, a signal from `stop`, or the end of the lease.
 pub(crate) async fn supervise(
     child: &mut Child,
-    lease: &mut Lease,
+    lease: &Lease,
     grace: Duration,
     stop: &mut impl AsyncFnMut() -> Signal,
 ) -> io::Result<Ending> {
@@ -83,7 +83,7 @@ pub(crate) async fn supervise(
                 process::signal_group(group, Signal::KILL)?;
                 kill_at = None;
             }
-            fate = lease.fate() => {
+            fate = lease.until_stopped() => {
                 // After a freeze both may be true at once: it ended, and the lease is lost. What has ended reports, and
                 // the server refuses the report in its own words.
                 if let Some(status) = child.try_wait()? {
@@ -91,8 +91,8 @@ pub(crate) async fn supervise(
                 }
                 end(child, group, grace).await?;
                 return Ok(match fate {
-                    Fate::Lost(failure) => Ending::Lost(failure),
                     Fate::Cancelled => Ending::Cancelled,
+                    fate => Ending::Lost(lease::lost(lease.issue(), lease.token(), &fate)),
                 });
             }
         }

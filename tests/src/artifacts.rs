@@ -42,6 +42,11 @@ pub fn poppo() -> &'static Path {
     }))
 }
 
+/// One of the programs in `client/examples`, by its name.
+pub fn example(name: &str) -> PathBuf {
+    build("poppo", "example", &["--example", name]).unwrap_or_else(|why| panic!("{why}"))
+}
+
 /// The folder with the client libraries of `docs/clients.md`, installed on demand; or why that cannot be.
 pub fn clients() -> Result<&'static Path, &'static str> {
     static PATH: Built = Built::new();

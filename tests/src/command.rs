@@ -12,9 +12,19 @@ use crate::{Server, artifacts, wait_until};
 /// The command, without whatever the surroundings may have set.
 pub fn bare(directory: &Path) -> Command {
     let mut command = Command::new(artifacts::poppo());
-    for name in ["POPPO_URL", "POPPO_PROJECT", "POPPO_DURABILITY", "POPPO_PROCESS", "POPPO_ISSUE", "POPPO_TOKEN"] {
+    for name in [
+        "POPPO_URL",
+        "POPPO_PROJECT",
+        "POPPO_DURABILITY",
+        "POPPO_PROCESS",
+        "POPPO_ISSUE",
+        "POPPO_TOKEN",
+        "XDG_STATE_HOME",
+    ] {
         command.env_remove(name);
     }
+    // What a test leaves undelivered is nobody else's.
+    command.env("POPPO_SPOOL", directory.join("spool"));
     command.env("POPPO_MODULE", artifacts::module()).current_dir(directory).stdin(Stdio::null());
     command
 }

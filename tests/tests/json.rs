@@ -248,6 +248,7 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     let following = Following::named(&server, "labels", &["--json", "labels", "--follow"]);
     checked.see("labels --follow", &following.documents(3));
     work(&checked);
+    spool(&checked);
 
     // What needs no server, or brings its own.
     run("man --dir", "man --dir manual");
@@ -297,6 +298,29 @@ fn work(checked: &Checked) {
     poppo_tests::wait_until("it works on the third", || server.dir().join("runs").exists());
     connection.ok("POPPO.EVICT p 3");
     checked.see("work", &worker.documents(3));
+}
+
+/// Has a worker leave its report behind, and others that are of no use.
+fn spool(checked: &Checked) {
+    let mut server = Server::builder().durable().start();
+    server.connect().ok("POPPO.ENQUEUE p 1");
+    let script = "touch runs; while [ ! -e go ]; do sleep 0.02; done";
+    let mut worker = Following::named(&server, "worker", &["--json", "work", "--", "sh", "-c", script]);
+    poppo_tests::wait_until("it works", || server.dir().join("runs").exists());
+    server.kill9();
+    std::fs::write(server.dir().join("go"), "").unwrap();
+    let spooled = || json(poppo(&server, &["spool", "list"]));
+    poppo_tests::wait_until("its report is kept", || spooled().as_array().is_some_and(|list| !list.is_empty()));
+    worker.child.kill().unwrap();
+    worker.exit_code();
+    let file = spooled()[0]["file"].as_str().unwrap().to_owned();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let beside = |name: &str| Path::new(&file).with_file_name(name);
+    std::fs::write(beside("1-unknown.json"), text.replace("\"issue\":1", "\"issue\":2")).unwrap();
+    std::fs::write(beside("2-damaged.json"), "{").unwrap();
+    checked.see("spool list", &[spooled()]);
+    server.start_again();
+    checked.see("spool deliver", &[json(poppo(&server, &["spool", "deliver"]))]);
 }
 
 /// What `poppo up` says once it is up.

@@ -23,6 +23,7 @@ mod orphans;
 mod repair;
 mod revive;
 mod run;
+mod spool;
 pub(crate) mod stats;
 mod top;
 mod up;
@@ -155,6 +156,7 @@ enum Command {
     Events(events::Args),
     Labels(labels::Args),
     Forget(forget::Args),
+    Spool(spool::Args),
     Config(config::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -244,6 +246,7 @@ impl Cli {
             Command::Events(args) => events::run(&args, &context).await?,
             Command::Labels(args) => labels::run(&args, &context).await?,
             Command::Forget(args) => forget::run(&args, &context).await?,
+            Command::Spool(args) => spool::run(args, &context).await?,
             Command::Config(args) => config::run(&args, &context).await?,
         }
         Ok(ExitCode::SUCCESS)

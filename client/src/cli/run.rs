@@ -7,14 +7,13 @@ use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use poppo::{Checkin, Checkout, IssueNumber, Life, Outcome, Project};
+use poppo::{Checkin, Checkout, IssueNumber, Lease, Life, Outcome, Project};
 use tokio::process::Child;
-use tokio::time::Instant;
 
 use crate::cli::Context;
 use crate::exit::{FAILED, Failure, NOT_STARTED};
 use crate::human::parse_duration;
-use crate::lease::{Keeper, Lease, Next, Patience};
+use crate::lease;
 use crate::process::{self, Stops};
 use crate::supervise::{self, Ending};
 
@@ -23,7 +22,8 @@ use crate::supervise::{self, Ending};
 /// Heartbeats are sent while the command runs. Exit status 0 checks the issue in as `completed`, anything else as
 /// `error`. Where the lease is lost (the server says so, or has been away for as long as the lease lasts), the command
 /// gets TERM, then KILL, and nothing is reported. INT, TERM and HUP are passed on, and the issue is checked in as
-/// `cancelled`; so it is where somebody asked for that with `poppo cancel`.
+/// `cancelled`; so it is where somebody asked for that with `poppo cancel`. A report that the server cannot take for as long as
+/// the lease lasts is kept on disk: see `poppo spool`.
 ///
 /// The command finds POPPO_ISSUE, POPPO_TOKEN, POPPO_PROJECT and POPPO_PROCESS in its environment, and POPPO_RESULT where
 /// there is a result file. Whatever it changes
@@ -92,7 +92,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
     let project = context.project().await?;
     let life = Life::current();
     let process = args.process.clone().unwrap_or_else(|| life.default_process_name());
-    let keeper = Keeper::new(project.clone(), process.clone(), &life, args.ttl);
+    let holder = lease::holder(&project, process.clone(), life.clone()).await;
     let (lease, run) = {
         let mut checkout = Checkout::new(args.issue, process).by(&life);
         checkout.task_type.clone_from(&args.task_type);
@@ -100,18 +100,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
         checkout.ttl = args.ttl;
         checkout.once = args.once;
         checkout.takeover = args.takeover;
-        let asked = Instant::now();
-        let token = keeper.ask(async |project| project.checkout(&checkout).await).await?;
-        let lease = keeper.hold(args.issue, token, asked);
-        (
-            lease.ok_or_else(|| Failure::failed("the lease is held already"))?,
-            Run { args, project, process: checkout.process },
-        )
+        (holder.checkout(&checkout).await?, Run { args, project, process: checkout.process })
     };
-    tokio::select! {
-        ended = run.to_its_end(lease, &mut stops) => ended,
-        () = keeper.beat() => Err(Failure::failed("the heartbeats ended")),
-    }
+    let ended = run.to_its_end(lease, &mut stops).await;
+    lease::settle(&holder).await;
+    ended
 }
 
 /// What is run, and for whom.
@@ -122,9 +115,9 @@ struct Run {
 }
 
 impl Run {
-    async fn to_its_end(&self, mut lease: Lease, stops: &mut Stops) -> Result<ExitCode, Failure> {
+    async fn to_its_end(&self, lease: Lease, stops: &mut Stops) -> Result<ExitCode, Failure> {
         let before = self.args.result_file.as_deref().and_then(|file| fs::metadata(file).ok());
-        let mut report = Checkin::new(lease.issue, &self.process, Outcome::Completed);
+        let mut report = lease.checkin(Outcome::Completed);
         let mut child = match self.spawn(&lease) {
             Ok(child) => child,
             Err(error) => {
@@ -132,24 +125,25 @@ impl Run {
                 let message = format!("cannot start {program}: {error}");
                 report.outcome = Outcome::Error;
                 report.reason = Some(message.clone());
-                check_in(&lease, report, stops).await?;
+                check_in(lease, report, stops).await?;
                 return Err(Failure::new(NOT_STARTED, "FAILED", message));
             }
         };
         let mut stop = async || stops.next().await;
-        match supervise::supervise(&mut child, &mut lease, self.args.term_grace, &mut stop).await? {
+        match supervise::supervise(&mut child, &lease, self.args.term_grace, &mut stop).await? {
             Ending::Lost(failure) => Err(failure),
             Ending::Stopped(signal) => {
                 report.outcome = Outcome::Cancelled;
                 report.reason = Some(format!("stopped by signal {}", signal.as_raw()));
-                check_in(&lease, report, stops).await?;
+                check_in(lease, report, stops).await?;
                 Ok(ExitCode::from(process::exit_by(signal)))
             }
             Ending::Cancelled => {
                 report.outcome = Outcome::Cancelled;
                 report.reason = Some("stopped as it was asked to".to_owned());
-                check_in(&lease, report, stops).await?;
-                let message = format!("issue {} was cancelled by somebody: the command was stopped", lease.issue);
+                let issue = lease.issue();
+                check_in(lease, report, stops).await?;
+                let message = format!("issue {issue} was cancelled by somebody: the command was stopped");
                 Err(Failure::new(FAILED, "CANCELLED", message))
             }
             Ending::Exited(status) => {
@@ -162,11 +156,12 @@ impl Run {
                     report.reason = Some(how.clone());
                     report.result = report.result.or_else(|| Some(supervise::exit_as_json(status)));
                 }
-                check_in(&lease, report, stops).await?;
+                let issue = lease.issue();
+                check_in(lease, report, stops).await?;
                 if !failed {
                     return Ok(ExitCode::SUCCESS);
                 }
-                let message = format!("the command ended with {how}; issue {} is checked in as error", lease.issue);
+                let message = format!("the command ended with {how}; issue {issue} is checked in as error");
                 Err(Failure::failed(message))
             }
         }
@@ -177,8 +172,8 @@ impl Run {
         let stdin = if io::stdin().is_terminal() { None } else { Some(Stdio::inherit()) };
         let mut command = supervise::command(&self.args.command, stdin)?;
         command
-            .env("POPPO_ISSUE", lease.issue.to_string())
-            .env("POPPO_TOKEN", lease.token.to_string())
+            .env("POPPO_ISSUE", lease.issue().to_string())
+            .env("POPPO_TOKEN", lease.token().to_string())
             .env("POPPO_PROJECT", self.project.key())
             .env("POPPO_PROCESS", &self.process);
         let result = self.args.result_file.as_deref().map(std::path::absolute).transpose()?;
@@ -187,9 +182,14 @@ impl Run {
     }
 }
 
-async fn check_in(lease: &Lease, report: Checkin, stops: &mut Stops) -> Result<(), Failure> {
-    let stopped = async {
-        stops.next().await;
+/// Reports for as long as the lease lasts, or until a signal says that it is enough.
+async fn check_in(lease: Lease, report: Checkin, stops: &mut Stops) -> Result<(), Failure> {
+    let (issue, outcome, over) = (lease.issue(), report.outcome, lease.until_over());
+    let enough = async {
+        tokio::select! {
+            () = over => {}
+            _ = stops.next() => {}
+        }
     };
-    lease.check_in(report, Next::No, Patience::WhileItLasts, stopped).await.map(drop)
+    lease::checked_in(issue, outcome, lease.check_in_until(report, enough).await)
 }

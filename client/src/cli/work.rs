@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use poppo::{Block, Claim, Claimed, Error, Life, Project};
+use poppo::{Block, Claim, Error, Holder, Lease, Life, Project};
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
@@ -27,7 +27,7 @@ use self::slot::{Slot, Tally};
 use crate::cli::{Context, claim};
 use crate::exit::{FAILED, Failure, LOST, NOT_STARTED};
 use crate::human::parse_duration;
-use crate::lease::Keeper;
+use crate::lease;
 use crate::output::say;
 use crate::process::{self, Stops};
 use crate::retry::Retry;
@@ -57,7 +57,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// INT, TERM or HUP drains: nothing new is claimed, what runs is finished, then it exits with 0. A second one stops what
 /// runs, and puts its tasks back into the queue, where other workers find them at once. A server that goes away is waited
-/// for: commands go on, and what they did is reported when it is back.
+/// for: commands go on, and what they did is reported when it is back. Meanwhile the report is kept on disk, so that it is not
+/// lost with this worker either: the next one delivers it, or `poppo spool deliver`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Exit codes: 0 drained, or with --once done; 75 with --once nothing to claim, or another process of
@@ -123,13 +124,10 @@ enum Phase {
 struct Worker {
     args: Args,
     project: Project,
-    keeper: Rc<Keeper>,
-    life: Life,
+    holder: Holder,
     report: RefCell<Report>,
     /// Whether stdout is for JSON alone.
     json: bool,
-    /// Whether an answer was lost that may have granted a lease.
-    is_uncertain: Cell<bool>,
     /// Whether it was said that the server lost its data.
     has_said_unknown: Cell<bool>,
 }
@@ -144,25 +142,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
     let project = context.project().await?;
     let life = Life::current();
     let process = args.process.clone().unwrap_or_else(|| life.default_process_name());
-    let keeper = Keeper::new(project.clone(), process, &life, args.ttl);
+    let holder = lease::holder(&project, process, life).await;
     let report = RefCell::new(Report::new(context.out));
-    let worker = Rc::new(Worker {
-        args,
-        project,
-        keeper,
-        life,
-        report,
-        json: context.out.json,
-        is_uncertain: Cell::new(false),
-        has_said_unknown: Cell::new(false),
-    });
-    let work = async {
-        tokio::select! {
-            ended = Shift::new(&worker).work(&mut stops) => ended,
-            () = worker.keeper.beat() => Err(Failure::failed("the heartbeats ended")),
-        }
-    };
-    LocalSet::new().run_until(work).await
+    let worker =
+        Rc::new(Worker { args, project, holder, report, json: context.out.json, has_said_unknown: Cell::new(false) });
+    let ended = LocalSet::new().run_until(Shift::new(&worker).work(&mut stops)).await;
+    lease::settle(&worker.holder).await;
+    ended
 }
 
 /// Whether there is a program of this name, as `execvp` looks for it.
@@ -177,7 +163,7 @@ fn is_program(name: &str) -> bool {
 }
 
 /// The answer of a claim that is under way.
-type Claiming = Pin<Box<dyn Future<Output = Result<Option<Claimed>, Failure>>>>;
+type Claiming = Pin<Box<dyn Future<Output = Result<Option<Lease>, Failure>>>>;
 
 /// One run of a worker, from its start to its end.
 struct Shift {
@@ -208,7 +194,7 @@ impl Shift {
     }
 
     async fn work(mut self, stops: &mut Stops) -> Result<ExitCode, Failure> {
-        let (process, key) = (&self.worker.keeper.process, self.worker.project.key());
+        let (process, key) = (self.worker.holder.process(), self.worker.project.key());
         say(&format!("{process} works on the tasks of project {key}, {} at a time", self.worker.args.jobs));
         loop {
             self.claim_where_a_slot_is_free();
@@ -226,7 +212,7 @@ impl Shift {
                 claimed = answer(&mut self.claiming) => {
                     self.claiming = None;
                     match claimed {
-                        Ok(Some(claimed)) => self.start(claimed),
+                        Ok(Some(lease)) => self.start(lease),
                         // Only --once is told that there is nothing.
                         Ok(None) => self.left = 0,
                         Err(failure) => self.fail(failure),
@@ -245,10 +231,10 @@ impl Shift {
         self.claiming = Some(Box::pin(async move { worker.claim().await }));
     }
 
-    fn start(&mut self, claimed: Claimed) {
+    fn start(&mut self, lease: Lease) {
         self.left = self.left.saturating_sub(1);
         let slot = Slot { worker: Rc::clone(&self.worker), phase: self.phase.subscribe() };
-        self.slots.spawn_local(slot.serve(claimed));
+        self.slots.spawn_local(slot.serve(lease));
     }
 
     async fn hear(&mut self, signal: Signal) {
@@ -268,8 +254,8 @@ impl Shift {
     async fn running_with_a_last_claim(&mut self) -> usize {
         if let Some(claiming) = self.claiming.take() {
             drop(claiming);
-            match self.worker.unheard_of().await {
-                Ok(Some(claimed)) => self.start(claimed),
+            match self.worker.holder.unheard_of().await {
+                Ok(Some(lease)) => self.start(lease),
                 Ok(None) => {}
                 Err(error) => say(&format!("a claim may have been granted in vain: {error}")),
             }
@@ -309,7 +295,7 @@ impl Shift {
 }
 
 /// The answer of the claim that is under way; never where there is none.
-async fn answer(claiming: &mut Option<Claiming>) -> Result<Option<Claimed>, Failure> {
+async fn answer(claiming: &mut Option<Claiming>) -> Result<Option<Lease>, Failure> {
     match claiming {
         Some(claiming) => claiming.as_mut().await,
         None => std::future::pending().await,
@@ -319,7 +305,7 @@ async fn answer(claiming: &mut Option<Claiming>) -> Result<Option<Claimed>, Fail
 impl Worker {
     /// A claim with an id of its own.
     fn claim_request(&self) -> Claim {
-        let mut claim = Claim::new(&self.keeper.process).by(&self.life).numbered();
+        let mut claim = Claim::new(self.holder.process()).by(self.holder.life()).numbered();
         claim.types.clone_from(&self.args.types);
         claim.ttl = self.args.ttl;
         claim.block = if self.args.once { Block::No } else { Block::AtMost(SLICE) };
@@ -328,12 +314,12 @@ impl Worker {
 
     /// The next task, once there is one; with --once, if there is one. A server that is away is waited for, and asked again
     /// under the same id.
-    async fn claim(&self) -> Result<Option<Claimed>, Failure> {
+    async fn claim(&self) -> Result<Option<Lease>, Failure> {
         let request = self.claim_request();
         let mut retry = Retry::default();
         loop {
             let asked = Instant::now();
-            match self.claim_once(&request).await {
+            match self.holder.claim_once(&request).await {
                 Ok(None) if !self.args.once => {
                     retry = self.back_again(retry);
                     if asked.elapsed() < SLICE / 2 {
@@ -346,45 +332,11 @@ impl Worker {
                 }
                 Err(error) if self.args.once || !is_worth_waiting(&error) => return Err(error.into()),
                 Err(error) => {
-                    self.is_uncertain.set(true);
                     retry.warn(&error.to_string(), "waiting for it");
                     sleep(retry.pause()).await;
                 }
             }
         }
-    }
-
-    /// A lease whose answer was lost comes before a new one: under the id of a request the server repeats only what it granted
-    /// last, and other jobs go on claiming.
-    async fn claim_once(&self, request: &Claim) -> Result<Option<Claimed>, Error> {
-        if self.is_uncertain.get() {
-            if let Some(claimed) = self.unheard_of().await? {
-                return Ok(Some(claimed));
-            }
-            self.is_uncertain.set(false);
-        }
-        self.keeper.ask(async |project| project.claim_once(request).await).await
-    }
-
-    /// A task that the server says we claimed, and of which we never heard.
-    async fn unheard_of(&self) -> Result<Option<Claimed>, Error> {
-        for (number, token) in self.keeper.unheard_of().await? {
-            let issue = self.project.get(number).await?.filter(|issue| issue.token == Some(token));
-            // A lease without a task is somebody's checkout under our name, and his to end.
-            if let Some((issue, task)) = issue.and_then(|issue| issue.task.clone().map(|task| (issue, task))) {
-                return Ok(Some(Claimed {
-                    issue: number,
-                    token,
-                    task,
-                    task_type: issue.task_type.unwrap_or_default(),
-                    title: issue.title,
-                    payload: issue.payload,
-                    attempts: issue.attempts.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
-                    waited: 0,
-                }));
-            }
-        }
-        Ok(None)
     }
 
     fn back_again(&self, retry: Retry) -> Retry {
@@ -397,15 +349,15 @@ impl Worker {
     /// After a lease was lost: where the server did not know this life any more, whether that is because another one took
     /// its name. Then two would go on taking it from each other, so this one ends.
     async fn look_for_a_successor(&self) -> Result<(), Failure> {
-        if !self.keeper.take_unknown() {
-            return Ok(());
-        }
-        let name = &self.keeper.process;
-        let processes = self.project.all_processes().await.unwrap_or_default();
-        let is_ours = |incarnation: Option<&String>| incarnation == Some(&self.life.incarnation);
-        if processes.iter().any(|process| process.process == *name && !is_ours(process.incarnation.as_ref())) {
-            let message = format!("another process took the name {name}: give each its own with --process");
-            return Err(Failure::new(LOST, "NOPROC", message));
+        let name = self.holder.process();
+        match self.holder.was_replaced().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(true)) => {
+                let message = format!("another process took the name {name}: give each its own with --process");
+                return Err(Failure::new(LOST, "NOPROC", message));
+            }
+            // Where the server does not say, it is not another's yet.
+            Ok(Some(false)) | Err(_) => {}
         }
         if !self.has_said_unknown.replace(true) {
             say(&format!(

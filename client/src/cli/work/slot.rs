@@ -9,7 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use poppo::{Checkin, Claimed, Outcome, Status};
+use poppo::{Checkin, Claimed, IssueNumber, Lease, Outcome, Status, Token};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Child;
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::report::{Done, Fate};
 use super::{Phase, Worker};
 use crate::exit::{Failure, LOST, NOT_STARTED};
-use crate::lease::{Lease, Next, Patience};
+use crate::lease;
 use crate::supervise::{self, Ending};
 
 /// What a slot did, in numbers.
@@ -89,12 +89,13 @@ struct Verdict {
 
 impl Slot {
     /// Does this task, and those that come after it.
-    pub(super) async fn serve(mut self, first: Claimed) -> Result<Tally, Failure> {
+    pub(super) async fn serve(mut self, first: Lease) -> Result<Tally, Failure> {
         let mut tally = Tally::default();
         let mut next = Some(first);
-        while let Some(task) = next {
+        while let Some(lease) = next {
             let start = Instant::now();
-            let Some(lease) = self.worker.keeper.hold(task.issue, task.token, start) else { break };
+            // Each lease of a claim has one.
+            let Some(task) = lease.task().cloned() else { break };
             let (mut done, following) = self.perform(&task, lease).await?;
             done.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             tally.count(done.status);
@@ -107,7 +108,7 @@ impl Slot {
         Ok(tally)
     }
 
-    async fn perform(&mut self, task: &Claimed, mut lease: Lease) -> Result<(Done, Option<Claimed>), Failure> {
+    async fn perform(&mut self, task: &Claimed, lease: Lease) -> Result<(Done, Option<Lease>), Failure> {
         // Removed at the end of all this, when nobody needs them any more.
         let files = Files::of(task);
         let started = match &files {
@@ -116,14 +117,14 @@ impl Slot {
         };
         let (mut child, files) = match started {
             Ok(started) => started,
-            Err(error) => return Err(self.not_started(task, &lease, &error).await),
+            Err(error) => return Err(self.not_started(task, lease, &error).await),
         };
         let grace = self.worker.args.term_grace;
         let ending = {
             // What was said before this task came counts, too.
             self.phase.mark_changed();
             let mut stop = async || stopping(&mut self.phase).await;
-            supervise::supervise(&mut child, &mut lease, grace, &mut stop).await?
+            supervise::supervise(&mut child, &lease, grace, &mut stop).await?
         };
         let verdict = match ending {
             Ending::Lost(failure) => return Ok((lost(failure, None), None)),
@@ -131,7 +132,7 @@ impl Slot {
             Ending::Cancelled => self.cancelled(task),
             Ending::Exited(status) => self.exited(task, status, files),
         };
-        self.check_in(task, &lease, verdict).await
+        self.check_in(task, lease, verdict).await
     }
 
     fn spawn(&self, task: &Claimed, files: &Files) -> io::Result<Child> {
@@ -141,7 +142,7 @@ impl Slot {
             .env("POPPO_ISSUE", task.issue.to_string())
             .env("POPPO_TOKEN", task.token.to_string())
             .env("POPPO_PROJECT", worker.project.key())
-            .env("POPPO_PROCESS", &worker.keeper.process)
+            .env("POPPO_PROCESS", worker.holder.process())
             .env("POPPO_TASK", &task.task)
             .env("POPPO_TYPE", &task.task_type)
             .env("POPPO_ATTEMPTS", task.attempts.to_string())
@@ -155,21 +156,22 @@ impl Slot {
     }
 
     /// The fault is this worker's, not the task's: it goes back at once, and this worker ends.
-    async fn not_started(&mut self, task: &Claimed, lease: &Lease, error: &io::Error) -> Failure {
+    async fn not_started(&mut self, task: &Claimed, lease: Lease, error: &io::Error) -> Failure {
         let program = self.worker.args.command.first().map(String::as_str).unwrap_or_default();
         let message = format!("cannot start {program}: {error}");
         let report = self.failed(task, message.clone(), Duration::ZERO);
         let stopped = async {
             stopping(&mut self.phase).await;
         };
-        match lease.check_in(report, Next::No, Patience::ForAsLongAsItTakes, stopped).await {
-            Ok(_) => Failure::new(NOT_STARTED, "FAILED", message),
+        let answer = lease.check_in_until(report, stopped).await;
+        match lease::checked_in(task.issue, Outcome::Error, answer) {
+            Ok(()) => Failure::new(NOT_STARTED, "FAILED", message),
             Err(failure) => Failure::new(NOT_STARTED, "FAILED", format!("{message}; {}", failure.message)),
         }
     }
 
     fn failed(&self, task: &Claimed, reason: String, retry: impl Into<Option<Duration>>) -> Checkin {
-        let mut report = Checkin::new(task.issue, &self.worker.keeper.process, Outcome::Error);
+        let mut report = Checkin::new(task.issue, self.worker.holder.process(), Outcome::Error);
         report.reason = Some(reason);
         report.retry = retry.into();
         report
@@ -183,14 +185,14 @@ impl Slot {
     }
 
     fn cancelled(&self, task: &Claimed) -> Verdict {
-        let mut report = Checkin::new(task.issue, &self.worker.keeper.process, Outcome::Cancelled);
+        let mut report = Checkin::new(task.issue, self.worker.holder.process(), Outcome::Cancelled);
         report.reason = Some("stopped as it was asked to".to_owned());
         Verdict { report, fate: Fate::Cancelled, exit: None }
     }
 
     fn exited(&self, task: &Claimed, status: ExitStatus, files: &Files) -> Verdict {
         let outcome = supervise::outcome(status, self.worker.args.awaiting_exit);
-        let mut report = Checkin::new(task.issue, &self.worker.keeper.process, outcome);
+        let mut report = Checkin::new(task.issue, self.worker.holder.process(), outcome);
         let fate = match outcome {
             Outcome::Completed => Fate::Completed,
             Outcome::AwaitingResponse => Fate::AwaitingResponse,
@@ -212,29 +214,35 @@ impl Slot {
     async fn check_in(
         &mut self,
         task: &Claimed,
-        lease: &Lease,
+        lease: Lease,
         verdict: Verdict,
-    ) -> Result<(Done, Option<Claimed>), Failure> {
+    ) -> Result<(Done, Option<Lease>), Failure> {
         let Verdict { report, mut fate, exit } = verdict;
         let (mut reason, mut retry) = (report.reason.clone(), report.retry);
-        // Where an answer was lost, its lease comes first.
-        let is_uncertain = &self.worker.is_uncertain;
-        let goes_on = !self.worker.args.once && *self.phase.borrow() == Phase::Working && !is_uncertain.get();
-        let next = if goes_on { Next::Claimed { is_uncertain } } else { Next::No };
+        let (token, outcome) = (lease.token(), report.outcome);
+        let goes_on = !self.worker.args.once && *self.phase.borrow() == Phase::Working;
         let stopped = async {
             stopping(&mut self.phase).await;
         };
-        let next = match lease.check_in(report, next, Patience::ForAsLongAsItTakes, stopped).await {
-            Ok(next) => next,
+        let answer = if goes_on {
+            lease.check_in_and_claim(report, stopped).await
+        } else {
+            lease.check_in_until(report, stopped).await.map(|checked_in| (checked_in, None))
+        };
+        let (answer, next) = match answer {
+            Ok((checked_in, next)) => (Ok(checked_in), next),
+            Err(error) => (Err(error), None),
+        };
+        match lease::checked_in(task.issue, outcome, answer) {
+            Ok(()) => {}
             Err(failure) if failure.exit == LOST => return Ok((lost(failure, exit), None)),
             Err(failure) => {
                 reason = Some(failure.message);
                 retry = None;
                 fate = Fate::Unreported;
-                None
             }
-        };
-        let status = if fate == Fate::Queued { self.status_of(lease).await } else { None };
+        }
+        let status = if fate == Fate::Queued { self.status_of(task.issue, token).await } else { None };
         if status == Some(Status::Error) {
             fate = Fate::Dead;
             reason = reason.map(|reason| format!("{reason}, and it was the last of {} attempts", task.attempts + 1));
@@ -248,9 +256,9 @@ impl Slot {
 
     /// What an issue is whose task was to be tried again: the check-in does not say whether the task was given up instead,
     /// because it failed too often or somebody had called it off. None where somebody else has it since, or nobody knows.
-    async fn status_of(&self, lease: &Lease) -> Option<Status> {
-        let issue = self.worker.project.get(lease.issue).await.ok().flatten();
-        issue.filter(|issue| issue.token == Some(lease.token)).map(|issue| issue.status)
+    async fn status_of(&self, issue: IssueNumber, token: Token) -> Option<Status> {
+        let issue = self.worker.project.get(issue).await.ok().flatten();
+        issue.filter(|issue| issue.token == Some(token)).map(|issue| issue.status)
     }
 }
 
