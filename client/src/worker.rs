@@ -284,18 +284,8 @@ impl Worker {
     {
         let mut next = Some(first);
         while let Some(lease) = next {
-            let place = Place::open();
-            let told = async {
-                self.told_to_end().await;
-                place.drain();
-                std::future::pending::<()>().await;
-            };
-            let done = self.perform(lease, &place, function);
-            tokio::select! {
-                biased;
-                () = told => {}
-                ended = done => ended?,
-            }
+            let place = Place::open([self.drain.clone(), self.stop.clone()]);
+            self.perform(lease, &place, function).await?;
             next = place.take_next();
             if self.stop.is_cancelled()
                 && let Some(unbegun) = next.take()

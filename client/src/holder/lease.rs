@@ -84,6 +84,8 @@ pub struct Lease {
 /// Where a worker finds what its function left: the next lease, or the one that it did not end.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
+    /// When these are cancelled, it wants no next task.
+    ends: [CancellationToken; 2],
     inner: Mutex<Inside>,
 }
 
@@ -91,30 +93,22 @@ pub(crate) struct Place {
 struct Inside {
     /// Whether the worker still looks here.
     is_open: bool,
-    /// Whether it wants the next task with the check-in.
-    goes_on: bool,
     next: Option<Lease>,
     left: Option<Lease>,
 }
 
 impl Place {
     /// For one run of a function.
-    pub(crate) fn open() -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Inside { is_open: true, goes_on: true, ..Inside::default() }) })
+    pub(crate) fn open(ends: [CancellationToken; 2]) -> Arc<Self> {
+        Arc::new(Self { ends, inner: Mutex::new(Inside { is_open: true, ..Inside::default() }) })
     }
 
     fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// No further tasks.
-    pub(crate) fn drain(&self) {
-        self.inside().goes_on = false;
-    }
-
     pub(super) fn wants_next(&self) -> bool {
-        let inside = self.inside();
-        inside.is_open && inside.goes_on
+        self.inside().is_open && !self.ends.iter().any(CancellationToken::is_cancelled)
     }
 
     /// Puts the next lease there. Where nobody looks any more it is given back.

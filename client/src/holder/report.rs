@@ -71,7 +71,7 @@ impl Lease {
                 _ => {}
             }
             if self.kept.is_none() {
-                self.kept = self.keep(&report).await;
+                self.kept = self.keep(&report);
             }
             if !error.may_pass() {
                 return self.give_up(error);
@@ -130,16 +130,15 @@ impl Lease {
         if next { project.checkin_and_claim(report).await } else { project.checkin(report).await.map(|()| None) }
     }
 
-    /// Keeps the report on disk, which may take a moment: not on a thread that others need.
-    async fn keep(&self, report: &Checkin) -> Option<Kept> {
+    /// Keeps the report on disk. It blocks for as long as the disk takes, which is while the server is away anyway: elsewhere,
+    /// a file that is written when this future is dropped would be nobody's.
+    fn keep(&self, report: &Checkin) -> Option<Kept> {
         let spool = self.keeper.spool()?;
-        let (project, report, issue) = (self.keeper.project.clone(), report.clone(), self.issue());
-        let folder = spool.dir().display().to_string();
-        let written = tokio::task::spawn_blocking(move || spool.keep(&project, &report)).await;
-        match written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        match spool.keep(&self.keeper.project, report) {
             Ok(kept) => Some(kept),
             Err(error) => {
-                self.keeper.notice(&Notice::NotKept { issue, error: format!("{folder}: {error}") });
+                let error = format!("{}: {error}", spool.dir().display());
+                self.keeper.notice(&Notice::NotKept { issue: self.issue(), error });
                 None
             }
         }
