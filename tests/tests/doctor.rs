@@ -265,8 +265,9 @@ fn check_ins_that_were_never_delivered_are_a_warning() {
     assert!(!of(&server).1.to_string().contains("\"spool\""));
     std::fs::create_dir(&folder).unwrap();
     assert_check(&of(&server).1, "spool", "ok", "no check-in waits", "");
-    std::fs::write(folder.join("one.json"), "{}").unwrap();
-    assert_check(&of(&server).1, "spool", "warning", ": 1", "ls -l");
+    std::fs::create_dir(folder.join("some-project")).unwrap();
+    std::fs::write(folder.join("some-project/00000000000000000001.json"), "{}").unwrap();
+    assert_check(&of(&server).1, "spool", "warning", "1 cannot be read", "poppo spool list");
 }
 
 #[test]
