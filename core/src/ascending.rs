@@ -9,8 +9,8 @@ use std::ops::Bound;
 /// See the module. It grows and shrinks a page at a time, so that no single command pays for moving all of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Ascending<K, V> {
-    /// Entries in order, none of the pages empty, but perhaps a small one that is the only one. A page's key is at most its first entry's, and above the entries of the
-    /// page before.
+    /// Entries in order, none of the pages empty, but perhaps a small one that is the only one. A page's key is at most its
+    /// first entry's, and above the entries of the page before.
     pages: BTreeMap<K, VecDeque<(K, V)>>,
     len: usize,
 }

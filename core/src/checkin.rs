@@ -128,9 +128,7 @@ impl Project {
 
     fn is_process_of(&self, life: LifeId, request: &Checkin<'_>) -> bool {
         self.lives.get(&life).is_some_and(|life| {
-            let same_process = self.names.get(life.process) == request.process.as_str();
-            let incarnation = life.incarnation.as_deref();
-            same_process && request.incarnation.is_none_or(|given| incarnation == Some(given.as_str()))
+            self.names.get(life.process) == request.process.as_str() && life.may_be(request.incarnation)
         })
     }
 

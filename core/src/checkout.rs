@@ -85,8 +85,7 @@ impl Project {
     /// # Errors
     /// [`Refusal::Held`], [`Refusal::Done`] and [`Refusal::InUse`] as the contract says; nothing changes then.
     pub fn checkout(&mut self, now: Now, request: &Checkout<'_>) -> Result<Lease, Refusal> {
-        let current = self.current_life(request.process);
-        let same = current.filter(|(_, life)| life.incarnation.as_deref() == request.incarnation.map(Name::as_str));
+        let same = self.current_life(request.process).filter(|(_, life)| life.is_incarnation(request.incarnation));
         let life = same.map(|(id, _)| id);
         // One above all others, as new issues are, need not be searched for.
         let known = self.issues.last_key_value().is_some_and(|(newest, _)| request.issue <= *newest);
@@ -208,10 +207,10 @@ impl Project {
         };
         let started = before.map_or(now.at, |before| before.started);
         let (completed, title) = before.map_or((None, None), |before| (before.completed.clone(), before.title.clone()));
-        let title = match request.title.map(Text::as_str).or(task.as_ref().and_then(Task::title)) {
-            Some(title) => Some(CompactString::new(title)),
-            None => title,
-        };
+        let (said, known) = (request.title.map(Text::as_str), task.as_ref().and_then(Task::title));
+        // Whoever names an issue says what it is called; whoever claims whatever there is, only where the task does not.
+        let newer = if what == EventKind::Claim { known.or(said) } else { said.or(known) };
+        let title = newer.map(CompactString::new).or(title);
         // Whoever takes an orphan's work over is asked what the orphan was.
         let asked = before.filter(|_| loser.is_some()).and_then(|before| before.asked().cloned());
         if let Some((holder, orphaned)) = loser {

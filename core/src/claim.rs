@@ -106,9 +106,7 @@ impl Project {
     /// # Errors
     /// [`Refusal::InUse`] as the contract says; nothing changes then.
     pub fn claim(&mut self, now: Now, request: &Claim<'_>) -> Result<Option<Claimed>, Refusal> {
-        let same = self
-            .current_life(request.process)
-            .filter(|(_, life)| life.incarnation.as_deref() == request.incarnation.map(Name::as_str));
+        let same = self.current_life(request.process).filter(|(_, life)| life.is_incarnation(request.incarnation));
         let repeated = same.and_then(|(id, life)| {
             let last = life.claims.as_ref()?.request.as_ref()?;
             let again = last.id.as_str() == request.request?.as_str() && self.is_held_by(id, last.issue, last.token);
@@ -129,7 +127,9 @@ impl Project {
             let kinds = self.kinds(request.types);
             self.next_task(now.at, kinds.as_deref())
         };
-        let Some(issue) = task.and_then(|task| Some(self.queue.tasks.get(&task)?.issue)) else { return Ok(None) };
+        let Some((task, issue)) = task.and_then(|task| Some((task, self.queue.tasks.get(&task)?.issue))) else {
+            return Ok(None);
+        };
         self.change(now, |project| {
             let token = project.grant_task(now, task, &request.checkout(issue), life, None);
             if !plain {
@@ -179,8 +179,8 @@ impl Project {
             self.next_task(now.at, Some(kinds.as_slice()).filter(|kinds| !kinds.is_empty()))
         } else {
             None
-        };
-        let issue = self.queue.tasks.get(&task?)?.issue;
+        }?;
+        let issue = self.queue.tasks.get(&task)?.issue;
         let ended = if issue == done.issue { self.issues.get(&issue) } else { None };
         let follows = ended.map(|ended| (ended.token, done.outcome));
         let token = self.grant_task(now, task, &Checkout::new(issue, done.process), Some(holder), follows);
@@ -208,20 +208,17 @@ impl Project {
     fn grant_task(
         &mut self,
         now: Now,
-        task: Option<TaskNumber>,
+        task: TaskNumber,
         request: &Checkout<'_>,
         life: Option<LifeId>,
         follows: Option<(Token, Outcome)>,
     ) -> Token {
-        let task = task.and_then(|task| self.take_for_lease(task));
+        let task = self.take_for_lease(task);
         if let Some(task) = &task {
             self.head.totals.tasks.claimed += 1;
             self.record(Measure::Wait, now.at.since(task.turn));
         }
-        let title = task.as_ref().and_then(|task| task.title().map(str::to_owned));
-        let title = title.as_deref().and_then(|title| Text::parse(title.as_bytes()).ok()).or(request.title);
-        let request = Checkout { title, ..*request };
-        self.grant(now, &request, life, Grant { what: EventKind::Claim, task, follows, loser: None })
+        self.grant(now, request, life, Grant { what: EventKind::Claim, task, follows, loser: None })
     }
 
     /// What the process's current life claimed, and how it asked.

@@ -78,9 +78,7 @@ impl Project {
     /// # Errors
     /// [`Refusal::NoProcess`] where this life is not known; nothing changes then.
     pub fn heartbeat(&mut self, now: Now, request: &Heartbeat<'_>) -> Result<Pulse<'_>, Refusal> {
-        let known = self.current_life(request.process).filter(|(_, life)| {
-            request.incarnation.is_none_or(|incarnation| life.incarnation.as_deref() == Some(incarnation.as_str()))
-        });
+        let known = self.current_life(request.process).filter(|(_, life)| life.may_be(request.incarnation));
         let Some((id, life)) = known else {
             return Err(Refusal::NoProcess { process: request.process.to_string() });
         };

@@ -4,7 +4,7 @@ use compact_str::CompactString;
 
 use crate::names::NameId;
 use crate::settings::{Setting, Settings};
-use crate::types::{Instant, IssueNumber, Judge, Millis, Now, OrphanReason, Pid, Token};
+use crate::types::{Instant, IssueNumber, Judge, Millis, Name, Now, OrphanReason, Pid, Token};
 
 /// The number of a life within its project: later lives have higher ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,6 +138,16 @@ impl Life {
     /// Whether it still is the life of its name.
     pub(crate) fn is_current(&self) -> bool {
         !matches!(self.standing, Standing::Ended { .. })
+    }
+
+    /// Whether it is this very life: absent equals absent.
+    pub(crate) fn is_incarnation(&self, incarnation: Option<Name<'_>>) -> bool {
+        self.incarnation.as_deref() == incarnation.map(Name::as_str)
+    }
+
+    /// Whether it is the life that is meant, where one was named.
+    pub(crate) fn may_be(&self, incarnation: Option<Name<'_>>) -> bool {
+        incarnation.is_none() || self.is_incarnation(incarnation)
     }
 
     /// The names that this record uses.

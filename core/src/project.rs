@@ -211,10 +211,7 @@ impl Project {
         queue.tasks.iter().for_each(|(number, task)| books.enter_task(*number, task, false));
         queue.dead.iter().for_each(|(number, dead)| books.enter_dead(*number, dead));
         queue.finished.iter().for_each(|(number, finished)| books.order.enter_finished(*number, finished));
-        for entry in self.log.iter(0) {
-            entry.names().for_each(|name| self.names.acquire(name));
-            self.index.enter_texts(entry.text_bytes());
-        }
+        self.log.iter(0).for_each(|entry| enter_entry(&mut self.names, &mut self.index, entry));
         self.names.drop_unused();
     }
 
@@ -286,18 +283,16 @@ impl Project {
     pub(crate) fn set_dead(&mut self, number: u64, new: Option<Box<Dead>>) {
         fault::point();
         let (queue, mut books) = self.queue_and_books();
-        if let Some(old) = queue.dead.get(&number) {
-            books.leave_dead(number, old);
+        let entry = queue.dead.entry(number);
+        if let btree_map::Entry::Occupied(old) = &entry {
+            books.leave_dead(number, old.get());
         }
         fault::point();
         if let Some(new) = &new {
             books.enter_dead(number, new);
         }
         fault::point();
-        let old = match new {
-            Some(dead) => queue.dead.insert(number, dead),
-            None => queue.dead.remove(&number),
-        };
+        let old = put(entry, new);
         self.note(Before::Dead(number, old));
         fault::point();
     }
@@ -386,8 +381,7 @@ impl Project {
     /// Adds the event behind the newest one. It uses its names from now on.
     pub(crate) fn enter_event(&mut self, entry: Entry) {
         fault::point();
-        entry.names().for_each(|name| self.names.acquire(name));
-        self.index.enter_texts(entry.text_bytes());
+        enter_entry(&mut self.names, &mut self.index, &entry);
         self.log.push(entry);
         self.note(Before::Logged);
         fault::point();
@@ -396,10 +390,7 @@ impl Project {
     /// What was loaded lacked its newest events: what is left of the log does not lead to the event that comes now.
     fn drop_log(&mut self) {
         fault::point();
-        for entry in self.log.iter(0) {
-            entry.names().for_each(|name| self.names.release(name));
-            self.index.leave_texts(entry.text_bytes());
-        }
+        self.log.iter(0).for_each(|entry| leave_entry(&mut self.names, &mut self.index, entry));
         let gone = std::mem::replace(&mut self.log, Log::behind(self.head.last_event - 1));
         self.note(Before::Log(gone));
     }
@@ -506,8 +497,7 @@ impl Project {
             }
             fault::point();
             if let Some(entry) = self.log.pop_oldest() {
-                entry.names().for_each(|name| self.names.release(name));
-                self.index.leave_texts(entry.text_bytes());
+                leave_entry(&mut self.names, &mut self.index, &entry);
                 self.note(Before::Trimmed(entry));
             }
         }
@@ -550,6 +540,18 @@ impl Project {
         let tasks = self.queue.tasks.len() + self.queue.dead.len() + self.queue.finished.len();
         self.issues.len() + self.lives.len() + tasks + self.names.len() + self.log.len() / 256
     }
+}
+
+/// Books an event of the log in: names' uses and sizes.
+fn enter_entry(names: &mut Names, index: &mut Index, entry: &Entry) {
+    entry.names().for_each(|name| names.acquire(name));
+    index.enter_texts(entry.text_bytes());
+}
+
+/// Books it out.
+fn leave_entry(names: &mut Names, index: &mut Index, entry: &Entry) {
+    entry.names().for_each(|name| names.release(name));
+    index.leave_texts(entry.text_bytes());
 }
 
 /// Stores, replaces or removes what is at a place that was searched for. Answers what was there.
