@@ -224,131 +224,35 @@ pub(crate) fn replicate_at(
     chosen: Option<&str>,
     options: &[Word<'_>],
 ) {
+    /// Up to so many words are handed over one by one: for a vector the server enlarges its array once more, which costs as
+    /// much as making three words.
+    const FEW: usize = 12;
+    /// The format of [`FEW`] words; that of fewer is its end.
+    const FORMAT: &[u8; FEW + 1] = b"ssssssssssss\0";
     // SAFETY: fact 3: reading the table.
     let Some(replicate) = (unsafe { raw::RedisModule_Replicate }) else { return };
-    let mut digits = itoa::Buffer::new();
-    let digits = digits.format(at.micros());
-    let (time, length) = (digits.as_ptr().cast::<c_char>(), digits.len());
-    WORDS.with(|(word, task_word)| {
-        let (ctx, command) = (ctx.ctx, command.as_ptr());
-        let (word, task_word) = (Word::from(word).raw, Word::from(task_word).raw);
-        // The format for a usual number of options, which are passed one by one: the rest of them is null, and not asked for.
-        let few = |formats: &[&'static CStr]| formats.get(options.len()).map(|format| format.as_ptr());
-        let option = |at: usize| options.get(at).map_or(ptr::null_mut(), |option| option.raw);
-        let shape = match (positional.len(), chosen) {
-            (2, None) => few(&[c"sssb", c"sssbs", c"sssbss", c"sssbsss", c"sssbssss", c"sssbsssss"]),
-            (2, Some(_)) => few(&[c"sssbsb", c"sssbsbs", c"sssbsbss", c"sssbsbsss", c"sssbsbssss", c"sssbsbsssss"]),
-            (3, None) => few(&[c"ssssb", c"ssssbs", c"ssssbss", c"ssssbsss", c"ssssbssss", c"ssssbsssss"]),
-            (3, Some(_)) => {
-                few(&[c"ssssbsb", c"ssssbsbs", c"ssssbsbss", c"ssssbsbsss", c"ssssbsbssss", c"ssssbsbsssss"])
-            }
-            _ => None,
+    let string = |text: &str| RedisString::create_from_slice(ptr::null_mut(), text.as_bytes());
+    let time = string(itoa::Buffer::new().format(at.micros()));
+    let task = chosen.map(string);
+    WORDS.with(|(at, of_task)| {
+        let resolved = [at, &time].into_iter().chain(task.iter().flat_map(|task| [of_task, task]));
+        let resolved = resolved.map(|word| word.inner);
+        let words = positional.iter().map(|word| word.raw).chain(resolved).chain(options.iter().map(|word| word.raw));
+        let count = words.clone().count();
+        let Some(format) = FEW.checked_sub(count).and_then(|skipped| FORMAT.get(skipped..)) else {
+            let words: Vec<_> = words.collect();
+            // SAFETY: the format says what follows: strings with their number. They live through the call, which takes
+            // references of its own to what it keeps.
+            unsafe { replicate(ctx.ctx, command.as_ptr(), c"v".as_ptr(), words.as_ptr(), words.len()) };
+            return;
         };
-        // For each vector the server enlarges the array of words once more, which costs as much as making three of them:
-        // the usual shapes go word by word.
-        // SAFETY: the format says what follows: strings, a buffer with its length, strings with their number. A word is
-        // nothing but a pointer to such a string. What is passed beyond the format's last letter, the null pointers among
-        // the options, nobody reads: C allows more arguments than a variadic function asks for. All strings live through
-        // the call, which takes references of its own to what it keeps.
-        unsafe {
-            match (shape, positional, chosen) {
-                (Some(format), [key, first], None) => replicate(
-                    ctx,
-                    command,
-                    format,
-                    key.raw,
-                    first.raw,
-                    word,
-                    time,
-                    length,
-                    option(0),
-                    option(1),
-                    option(2),
-                    option(3),
-                    option(4),
-                ),
-                (Some(format), [key, first], Some(task)) => replicate(
-                    ctx,
-                    command,
-                    format,
-                    key.raw,
-                    first.raw,
-                    word,
-                    time,
-                    length,
-                    task_word,
-                    task.as_ptr().cast::<c_char>(),
-                    task.len(),
-                    option(0),
-                    option(1),
-                    option(2),
-                    option(3),
-                    option(4),
-                ),
-                (Some(format), [key, first, second], None) => replicate(
-                    ctx,
-                    command,
-                    format,
-                    key.raw,
-                    first.raw,
-                    second.raw,
-                    word,
-                    time,
-                    length,
-                    option(0),
-                    option(1),
-                    option(2),
-                    option(3),
-                    option(4),
-                ),
-                (Some(format), [key, first, second], Some(task)) => replicate(
-                    ctx,
-                    command,
-                    format,
-                    key.raw,
-                    first.raw,
-                    second.raw,
-                    word,
-                    time,
-                    length,
-                    task_word,
-                    task.as_ptr().cast::<c_char>(),
-                    task.len(),
-                    option(0),
-                    option(1),
-                    option(2),
-                    option(3),
-                    option(4),
-                ),
-                (_, positional, None) => replicate(
-                    ctx,
-                    command,
-                    c"vsbv".as_ptr(),
-                    positional.as_ptr(),
-                    positional.len(),
-                    word,
-                    time,
-                    length,
-                    options.as_ptr(),
-                    options.len(),
-                ),
-                (_, positional, Some(task)) => replicate(
-                    ctx,
-                    command,
-                    c"vsbsbv".as_ptr(),
-                    positional.as_ptr(),
-                    positional.len(),
-                    word,
-                    time,
-                    length,
-                    task_word,
-                    task.as_ptr().cast::<c_char>(),
-                    task.len(),
-                    options.as_ptr(),
-                    options.len(),
-                ),
-            }
-        };
+        let mut few = [ptr::null_mut(); FEW];
+        few.iter_mut().zip(words).for_each(|(place, word)| *place = word);
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = few;
+        // SAFETY: the format, which ends with a zero, has a letter for each word that there is. The null pointers behind
+        // them nobody reads: C allows more arguments than a variadic function asks for. The words live through the call,
+        // which takes references of its own to what it keeps.
+        unsafe { replicate(ctx.ctx, command.as_ptr(), format.as_ptr().cast(), a, b, c, d, e, f, g, h, i, j, k, l) };
     });
 }
 
