@@ -12,17 +12,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 pub use self::fate::{Fate, Notice};
 use self::keeper::Keeper;
 pub(crate) use self::lease::Place;
 pub use self::lease::{CheckedIn, Lease};
-use crate::queue::SLICE;
-use crate::{Backoff, Block, Checkout, Claim, Claimed, Error, IssueNumber, Life, Project, Refusal, Spool, Token};
-
-/// The pause after an answer that came without any waiting.
-const EARLY: std::time::Duration = std::time::Duration::from_secs(1);
+use crate::queue::Rounds;
+use crate::{Block, Checkout, Claim, Claimed, Error, IssueNumber, Life, Project, Refusal, Spool, Token};
 
 /// Server, project, process and incarnation.
 type Key = (String, String, String, String);
@@ -203,33 +200,12 @@ impl Holder {
     /// # Errors
     /// As [`Project::claim`].
     pub async fn claim(&self, claim: &Claim) -> Result<Option<Lease>, Error> {
-        let claim = claim.clone().numbered();
-        let start = Instant::now();
-        let left = || match claim.block {
-            Block::No => Some(std::time::Duration::ZERO),
-            Block::AtMost(time) => Some(time.saturating_sub(start.elapsed())),
-            Block::Forever => None,
-        };
-        let mut backoff = Backoff::default();
+        let mut rounds = Rounds::of(claim);
         loop {
-            let round = match (claim.block, left()) {
-                (Block::No, _) => Block::No,
-                (_, left) => Block::AtMost(left.map_or(SLICE, |left| left.min(SLICE))),
-            };
-            let asked = Instant::now();
-            let answer = self.claim_once(&Claim { block: round, ..claim.clone() }).await;
-            let is_over = left().is_some_and(|left| left.is_zero());
-            let pause = match answer {
-                // Nothing, without having waited for it: asked again at once, it would say the same.
-                Ok(None) if !is_over && asked.elapsed() < SLICE / 2 => EARLY,
-                Ok(None) if !is_over => {
-                    backoff = Backoff::default();
-                    continue;
-                }
-                Err(error) if error.may_pass() && !is_over => backoff.pause(),
-                answer => return answer,
-            };
-            sleep(left().map_or(pause, |left| left.min(pause))).await;
+            let answer = self.claim_once(&rounds.question()).await;
+            if let Some(answer) = rounds.settle(answer).await {
+                return answer;
+            }
         }
     }
 

@@ -4,9 +4,9 @@
 pub(crate) mod answers;
 pub(crate) mod requests;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use self::answers::{Claimed, Task};
 use self::requests::{Claim, Enqueue, TaskState};
@@ -20,7 +20,7 @@ use crate::{Backoff, Error, decode};
 /// nowhere is noticed.
 pub(crate) const SLICE: Duration = Duration::from_secs(30);
 /// The pause after an answer that came without any waiting.
-const EARLY: Duration = Duration::from_secs(1);
+pub(crate) const EARLY: Duration = Duration::from_secs(1);
 
 impl Project {
     /// Queues a task: false where one of this id waits, runs or is dead already, or was finished before. Asked again, it
@@ -81,35 +81,11 @@ impl Project {
     /// [`Error::Unconfirmed`] where a lease is granted, but not as durable as was wished. It is asked for again for as long
     /// as `block` allows.
     pub async fn claim(&self, claim: &Claim) -> Result<Option<Claimed>, Error> {
-        let claim = claim.clone().numbered();
-        let start = Instant::now();
-        let left = || match claim.block {
-            Block::No => Some(Duration::ZERO),
-            Block::AtMost(time) => Some(time.saturating_sub(start.elapsed())),
-            Block::Forever => None,
-        };
-        let mut backoff = Backoff::default();
+        let mut rounds = Rounds::of(claim);
         loop {
-            let round = match (claim.block, left()) {
-                (Block::No, _) => Block::No,
-                (_, left) => Block::AtMost(left.map_or(SLICE, |left| left.min(SLICE))),
-            };
-            let asked = Instant::now();
-            let answer = self.claim_once(&Claim { block: round, ..claim.clone() }).await;
-            let is_over = left().is_some_and(|left| left.is_zero());
-            match answer {
-                Ok(None) if !is_over => {
-                    backoff = Backoff::default();
-                    // Nothing, without having waited for it: asked again at once, it would say the same.
-                    if asked.elapsed() < SLICE / 2 {
-                        sleep(left().map_or(EARLY, |left| left.min(EARLY))).await;
-                    }
-                }
-                Err(error) if error.may_pass() && !is_over => {
-                    let pause = backoff.pause();
-                    sleep(left().map_or(pause, |left| left.min(pause))).await;
-                }
-                answer => return answer,
+            let answer = self.claim_once(&rounds.question()).await;
+            if let Some(answer) = rounds.settle(answer).await {
+                return answer;
             }
         }
     }
@@ -200,6 +176,59 @@ impl Project {
                 return Ok(rows);
             }
         }
+    }
+}
+
+/// A claim that waits for as long as [`Claim::block`] says, in rounds under one id, over restarts and failovers.
+pub(crate) struct Rounds {
+    claim: Claim,
+    start: Instant,
+    /// When the last question was asked.
+    asked: Instant,
+    backoff: Backoff,
+}
+
+impl Rounds {
+    pub(crate) fn of(claim: &Claim) -> Self {
+        let now = Instant::now();
+        Self { claim: claim.clone().numbered(), start: now, asked: now, backoff: Backoff::default() }
+    }
+
+    /// For how long to wait yet; none is for ever.
+    fn left(&self) -> Option<Duration> {
+        match self.claim.block {
+            Block::No => Some(Duration::ZERO),
+            Block::AtMost(time) => Some(time.saturating_sub(self.start.elapsed())),
+            Block::Forever => None,
+        }
+    }
+
+    /// What to ask next.
+    pub(crate) fn question(&mut self) -> Claim {
+        self.asked = Instant::now();
+        let block = match (self.claim.block, self.left()) {
+            (Block::No, _) => Block::No,
+            (_, left) => Block::AtMost(left.map_or(SLICE, |left| left.min(SLICE))),
+        };
+        Claim { block, ..self.claim.clone() }
+    }
+
+    /// The answer, where it is the last; where it is not, none, after a pause.
+    pub(crate) async fn settle<T>(&mut self, answer: Result<Option<T>, Error>) -> Option<Result<Option<T>, Error>> {
+        let left = self.left();
+        let is_over = left.is_some_and(|left| left.is_zero());
+        let pause = match &answer {
+            Ok(None) if !is_over => {
+                self.backoff = Backoff::default();
+                // Nothing, without having waited for it: asked again at once, it would say the same.
+                if self.asked.elapsed() < SLICE / 2 { EARLY } else { Duration::ZERO }
+            }
+            Err(error) if error.may_pass() && !is_over => self.backoff.pause(),
+            _ => return Some(answer),
+        };
+        drop(answer);
+        sleep(left.map_or(pause, |left| left.min(pause))).await;
+        None
     }
 }
 

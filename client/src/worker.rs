@@ -10,15 +10,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::holder::Place;
-use crate::queue::SLICE;
+use crate::queue::{EARLY, SLICE};
 use crate::{Backoff, Block, Claim, Error, Fate, Holder, Lease, Life, Outcome, Project};
 
 /// The most jobs at a time, as of `poppo work`.
 const MOST_JOBS: usize = 256;
 /// How long a function may go on by default after its work has to stop.
 const GRACE: Duration = Duration::from_secs(10);
-/// The pause after an answer that came without any waiting.
-const EARLY: Duration = Duration::from_secs(1);
 
 /// Does the tasks of a project's queue: claims one, has a function do it under its lease, checks it in, and so on; what
 /// `poppo work` does with a command.
