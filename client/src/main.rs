@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod daemon;
 mod discover;
 mod doctor;
 mod exit;

@@ -6,6 +6,7 @@ mod checkout;
 mod claim;
 mod completions;
 mod config;
+mod daemon;
 mod demo;
 mod doctor;
 mod drain;
@@ -134,6 +135,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Args),
+    Daemon(daemon::Args),
     Work(work::Args),
     Run(run::Args),
     Enqueue(enqueue::Args),
@@ -220,6 +222,7 @@ impl Cli {
         let context = Context { url, project, durability, out: Output::new(self.json) };
         match self.command {
             Command::Up(args) => return up::run(args, &context).await,
+            Command::Daemon(args) => return daemon::run(args, &context).await,
             Command::Work(args) => return work::run(args, &context).await,
             Command::Run(args) => return run::run(args, &context).await,
             Command::Demo(args) => return demo::run(args, &context).await,
