@@ -5,6 +5,9 @@
 //! | `config` | what `poppo.toml` and the environment say |
 //! | `duty` | runs a duty for as long as the daemon runs, whatever happens to it |
 //! | `board` | how each duty is, for `/readyz` and the metrics |
+//! | `session` | what a duty does while its server is there, again and again |
+//! | `liveness` | duty 1 |
+//! | `repair` | duty 2 |
 //! | `http` | duty 7 |
 //! | `metrics` | what `/metrics` shows |
 //! | `log` | what is logged, and how |
@@ -13,13 +16,16 @@ mod board;
 pub(crate) mod config;
 mod duty;
 mod http;
+mod liveness;
 pub(crate) mod log;
 mod metrics;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use poppo::{Client, Project};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +55,8 @@ pub(crate) struct Site {
 /// Runs all duties until `stop` is cancelled, then waits until they have ended.
 pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken) {
     let board = Arc::new(Board::default());
-    let registry = metrics::registry(&board);
+    let mut registry = metrics::registry(&board);
+    let watching = liveness::Metrics::new(&mut registry);
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
     for project in &config.projects {
@@ -59,6 +66,15 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
             host: Arc::clone(&host),
             stop: stop.clone(),
         };
+        // Who sees a worker die tells who repairs what it held.
+        let orphans = Arc::new(Notify::new());
+        if config.duties.liveness {
+            let (site, watching, orphans) = (site.clone(), watching.clone(), Arc::clone(&orphans));
+            let health = board.post(Some(site.project.key()), Duty::Liveness);
+            duty::spawn(&mut duties, health, stop.clone(), move |health| {
+                liveness::run(site.clone(), watching.clone(), Arc::clone(&orphans), health)
+            });
+        }
         let _ = site;
     }
     if config.duties.http {
