@@ -79,6 +79,11 @@ impl Published {
         message.map_err(|message| Error::Connection { url: self.url.clone(), message })
     }
 
+    /// Drops the messages that have come and were not read.
+    pub fn skip(&mut self) {
+        while self.messages.try_recv().is_ok() {}
+    }
+
     /// Asks the server for nothing but an answer on the connection that messages come by.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! | `session` | what a duty does while its server is there, again and again |
 //! | `liveness` | duty 1 |
 //! | `repair` | duty 2 |
+//! | `template` | texts with places for values |
 //! | `http` | duty 7 |
 //! | `metrics` | what `/metrics` shows |
 //! | `log` | what is logged, and how |
@@ -19,7 +20,9 @@ mod http;
 mod liveness;
 pub(crate) mod log;
 mod metrics;
+mod repair;
 mod session;
+mod template;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +38,7 @@ use self::board::Board;
 use self::config::{Config, ProjectConfig};
 use self::duty::Duty;
 use self::http::Desk;
+use self::repair::Comments;
 
 /// For how long duties may take to end what they are at, once they are told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -56,7 +60,7 @@ pub(crate) struct Site {
 pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken) {
     let board = Arc::new(Board::default());
     let mut registry = metrics::registry(&board);
-    let watching = liveness::Metrics::new(&mut registry);
+    let (watching, mending) = (liveness::Metrics::new(&mut registry), repair::Metrics::new(&mut registry));
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
     for project in &config.projects {
@@ -75,7 +79,13 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
                 liveness::run(site.clone(), watching.clone(), Arc::clone(&orphans), health)
             });
         }
-        let _ = site;
+        if config.duties.repair {
+            let (mending, comments) = (mending.clone(), comments(&config, project));
+            let health = board.post(Some(site.project.key()), Duty::Repair);
+            duty::spawn(&mut duties, health, stop.clone(), move |health| {
+                repair::run(site.clone(), mending.clone(), Arc::clone(&orphans), comments.clone(), health)
+            });
+        }
     }
     if config.duties.http {
         let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry) };
@@ -90,5 +100,15 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
     match timeout(GRACE, async { while duties.join_next().await.is_some() {} }).await {
         Ok(()) => info!("the daemon has ended"),
         Err(_) => warn!(left = duties.len(), "the daemon ends without having waited for all of its duties"),
+    }
+}
+
+/// Who writes comments on a project's issues, or why nobody does.
+fn comments(config: &Config, project: &ProjectConfig) -> Result<Arc<dyn Comments>, &'static str> {
+    match (project.repair.comment, &project.repository) {
+        (false, _) => Err("that is switched off"),
+        (_, None) => Err("the project has no repository"),
+        _ if !config.github.has_credentials() => Err("there is no token for GitHub"),
+        _ => Err("there is no client for GitHub yet"),
     }
 }
