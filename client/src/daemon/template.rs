@@ -45,7 +45,7 @@ impl Template {
                     let place = brace.strip_prefix('{').and_then(|inner| inner.split_once('}'));
                     let known = place.and_then(|(name, _)| allowed.iter().find(|known| **known == name));
                     let (Some((_, after)), Some(known)) = (place, known) else {
-                        return Err(unknown(text, rest, place.map(|(name, _)| name), allowed));
+                        return Err(unknown(text, brace, place.map(|(name, _)| name), allowed));
                     };
                     parts.extend([Part::Text(std::mem::take(&mut plain)), Part::Place(known)]);
                     after

@@ -183,3 +183,6 @@ async fn look_after(outbox: &Project) -> Result<Infallible, Error> {
         sleep(NET).await;
     }
 }
+
+#[cfg(test)]
+mod tests;
