@@ -36,7 +36,7 @@
 //! | --- | --- |
 //! | [`Worker`] | the loop: claims, leases, retries, an end in good order |
 //! | [`Lease`], [`Holder`] | leases that keep themselves with heartbeats, and report over lost answers; a [`Spool`] for reports that the server could not take |
-//! | [`Project`], [`Client`] | one method for each command, typed answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`], [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]) and [`Refusal`]s; how many copies of a write are waited for ([`Durability`]) |
+//! | [`Project`], [`Client`] | one method for each command, typed answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`], [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]) and [`Refusal`]s; what the server tells by itself ([`Published`]); how many copies of a write are waited for ([`Durability`]) |
 //!
 //! What does not live here: the rules, which the server keeps, and anything that prints, which is the command `poppo`.
 //! Programs to start from are in `client/examples`.

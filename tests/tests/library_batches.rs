@@ -8,8 +8,8 @@
 )]
 
 use poppo::{Client, Error, IssueNumber, Liveness, Refusal, Repair, Status, Verdict};
-use poppo_tests::cluster::{Cluster, id};
 use poppo_tests::Server;
+use poppo_tests::cluster::{Cluster, id};
 
 fn issue(number: u64) -> IssueNumber {
     number.try_into().unwrap()

@@ -10,6 +10,7 @@
 //! | `watch` | what a way to watch is, and whether two processes are the same |
 //! | `pidfd`, `kqueue`, `polling` | the ways; `descriptor` is what the first two share, `procfs` what Linux tells |
 
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
 mod descriptor;
 #[cfg(target_vendor = "apple")]
 mod kqueue;
