@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, Health};
 use super::config::{HttpConfig, Secret};
 use super::duty::Trouble;
-use super::metrics;
+use super::metrics::{self, Projects};
 
 /// What the answers are made of.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub(crate) struct Desk {
     pub(crate) board: Arc<Board>,
     /// What they did.
     pub(crate) registry: Arc<Registry>,
+    /// What the projects count, which is part of the registry.
+    pub(crate) projects: Projects,
 }
 
 /// Answers until the daemon ends. `announce` is told where.
@@ -94,6 +96,7 @@ async fn readyz(State(desk): State<Desk>) -> Response {
 }
 
 async fn show_metrics(State(desk): State<Desk>) -> Response {
+    desk.projects.refresh().await;
     match metrics::encode(&desk.registry) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

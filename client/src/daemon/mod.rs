@@ -29,6 +29,7 @@ use self::board::Board;
 use self::config::{Config, ProjectConfig};
 use self::duty::Duty;
 use self::http::Desk;
+use self::metrics::Projects;
 
 /// For how long duties may take to end what they are at, once they are told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -49,7 +50,7 @@ pub(crate) struct Site {
 /// Runs all duties until `stop` is cancelled, then waits until they have ended.
 pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken) {
     let board = Arc::new(Board::default());
-    let registry = metrics::registry(&board);
+    let mut registry = metrics::registry(&board);
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
     for project in &config.projects {
@@ -62,7 +63,10 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
         let _ = site;
     }
     if config.duties.http {
-        let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry) };
+        let projects = config.projects.iter().map(|project| client.project(project.key.as_str())).collect();
+        let projects = Projects::new(client.clone(), projects);
+        registry.register_collector(Box::new(projects.clone()));
+        let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry), projects };
         let (http, end) = (config.http.clone(), stop.clone());
         duty::spawn(&mut duties, board.post(None, Duty::Http), stop.clone(), move |health| {
             let (http, desk, end) = (http.clone(), desk.clone(), end.clone());
