@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
         context.out.say(&serde_json::json!({ "ok": true }), &format!("{name} can be used"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    log::begin(args.log.unwrap_or(config.log))?;
+    log::begin(args.log.unwrap_or(config.log), log::USUAL)?;
     let url = context.url.clone().or_else(|| config.url.as_ref().map(|url| url.reveal().to_owned()));
     let stop = CancellationToken::new();
     let client = tokio::select! {

@@ -78,8 +78,9 @@ fn unauthorized() -> Response {
 }
 
 async fn readyz(State(desk): State<Desk>) -> Response {
+    let server = desk.projects.ask().await;
     let duties = desk.board.read();
-    let ready = duties.iter().all(|(_, condition)| condition.is_ready());
+    let ready = server.is_ok() && duties.iter().all(|(_, condition)| condition.is_ready());
     let rows: Vec<_> = duties
         .iter()
         .map(|(post, condition)| {
@@ -92,7 +93,7 @@ async fn readyz(State(desk): State<Desk>) -> Response {
         })
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": ready, "duties": rows }))).into_response()
+    (status, Json(json!({ "ready": ready, "server": server.err().unwrap_or_else(|| "ok".to_owned()), "duties": rows }))).into_response()
 }
 
 async fn show_metrics(State(desk): State<Desk>) -> Response {

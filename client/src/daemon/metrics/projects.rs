@@ -43,6 +43,14 @@ impl Projects {
         Self { client, projects, seen: Arc::default() }
     }
 
+    /// Whether the server answers; if not, why.
+    pub(crate) async fn ask(&self) -> Result<(), String> {
+        match timeout(PATIENCE, self.client.ping()).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("the server did not answer within {} s", PATIENCE.as_secs())),
+        }
+    }
+
     /// Looks again. What a server that is away counts is then missing, rather than old.
     pub(crate) async fn refresh(&self) {
         let asked = async {
