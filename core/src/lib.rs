@@ -26,6 +26,7 @@
 //! | `checkout`, `checkin`, `heartbeat`, `repair`, `tasks`, `claim`, `manage` | the commands that write |
 //! | `events` | the project's log, and whose labels are behind |
 //! | `orphans`, `look` | the commands that read |
+//! | [`commands`] | their words, and what they answer |
 //! | `snapshot` | a project as bytes, and back |
 
 #![forbid(unsafe_code)]
@@ -34,6 +35,7 @@ mod ascending;
 mod checkin;
 mod checkout;
 mod claim;
+pub mod commands;
 mod events;
 mod fault;
 mod heartbeat;

@@ -16,15 +16,14 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use poppo_core::commands::{Access, Arg, Doc, Follow, Kind, claim};
 use poppo_core::{Instant, Millis};
 use redis_module::key::verify_type;
 use redis_module::native_types::RedisType;
 use redis_module::{Context, ContextFlags, RedisResult, RedisString, RedisValue, raw};
 
-use crate::claim;
-use crate::command::{Follow, Writing, look_again};
+use crate::command::{Writing, look_again};
 use crate::deadlines;
-use crate::docs::{Access, Arg, Doc, Kind};
 use crate::guard::guard;
 use crate::persistence;
 use crate::server::{self, Arguments, Publish};
@@ -80,6 +79,12 @@ impl<'a> Word<'a> {
     /// Its bytes.
     pub(crate) fn as_slice(self) -> &'a [u8] {
         RedisString::string_as_slice(self.raw)
+    }
+}
+
+impl AsRef<[u8]> for Word<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
     }
 }
 

@@ -1,13 +1,14 @@
 //! `POPPO.REVIVE`: see `docs/commands.md`.
 
-use poppo_core::{Effect, Now, Project, Refusal, TaskId};
+use crate::{Effect, Now, Project, Refusal, TaskId};
 
-use crate::args::{Args, Bad};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 impl Write for Command {
     type Request<'a> = TaskId<'a>;
@@ -26,7 +27,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<TaskId<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<TaskId<'a>, Bad> {
         let task = args.positional("task", TaskId::parse)?;
         args.end()?;
         Ok(task)

@@ -1,13 +1,14 @@
 //! `POPPO.LIVENESS`: see `docs/commands.md`.
 
-use poppo_core::{Invalid, Liveness, Now, Pid, Project, Refusal};
+use crate::{Invalid, Liveness, Now, Pid, Project, Refusal};
 
-use crate::args::{Args, Bad, Options, name};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad, Options, name};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 const OPTIONS: Options = Options(&["HOST", "PID", "INCARNATION"]);
 
@@ -34,7 +35,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 2;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Liveness<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Liveness<'a>, Bad> {
         let process = args.positional("process", name)?;
         let alive = args.positional("the word on the process", alive)?;
         let (mut host, mut pid, mut incarnation) = (None, None, None);

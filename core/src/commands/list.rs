@@ -1,24 +1,25 @@
 //! `POPPO.LIST`: see `docs/commands.md`.
 
-use poppo_core::{
-    MAX_INTEGER, Now, Page, Process, Project, Record, RunView, Status, TaskState, TaskView, Tasks, integer,
-};
+use crate::{MAX_INTEGER, Now, Page, Process, Project, Record, RunView, Status, TaskState, TaskView, Tasks, integer};
 
-use crate::args::{Args, Bad, DEFAULT_COUNT, Options, count};
-use crate::command::Read;
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::{Map, Reply};
+use super::Read;
+use super::args::{Args, Bad, DEFAULT_COUNT, Options, count};
+use super::docs::{Access, Arg, Doc};
+use super::reply::{Map, Reply};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// What to list, from where, and how much.
-pub(crate) struct Request {
+#[derive(Debug)]
+pub struct Request {
     what: What,
     cursor: u64,
     count: usize,
 }
 
+#[derive(Debug)]
 enum What {
     Issues(Option<Status>),
     Tasks(Tasks),
@@ -56,7 +57,7 @@ impl Read for Command {
         ],
     };
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request, Bad> {
         let (mut what, mut cursor, mut most) = (None, 0, DEFAULT_COUNT);
         while let Some(option) = args.option(&OPTIONS)? {
             let chosen = match option {

@@ -1,13 +1,14 @@
 //! `POPPO.REPAIR`: see `docs/commands.md`.
 
-use poppo_core::{IssueNumber, Now, Project, Refusal, Repair, RepairOutcome, Text, Token};
+use crate::{IssueNumber, Now, Project, Refusal, Repair, RepairOutcome, Text, Token};
 
-use crate::args::{Args, Bad, Options};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad, Options};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 const OPTIONS: Options = Options(&["TOKEN", "STATUS", "REQUEUE", "REASON"]);
 
@@ -36,7 +37,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Repair<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Repair<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
         let (mut token, mut outcome, mut requeue, mut reason) = (None, RepairOutcome::Error, false, None);
         while let Some(option) = args.option(&OPTIONS)? {

@@ -1,17 +1,19 @@
 //! `POPPO.HEARTBEAT`: see `docs/commands.md`.
 
-use poppo_core::{Effect, Heartbeat, Millis, Now, Project, Pulse, Refusal, Text};
+use crate::{Effect, Heartbeat, Millis, Now, Project, Pulse, Refusal, Text};
 
-use crate::args::{Args, Bad, Options, name};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::{Map, Reply};
+use super::args::{Args, Bad, Options, name};
+use super::docs::{Access, Arg, Doc};
+use super::reply::{Map, Reply};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// A beat, and whether its answer lists the issues.
-pub(crate) struct Request<'a> {
+#[derive(Debug)]
+pub struct Request<'a> {
     beat: Heartbeat<'a>,
     brief: bool,
 }
@@ -41,7 +43,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request<'a>, Bad> {
         let process = args.positional("process", name)?;
         let mut beat = Heartbeat { process, incarnation: None, ttl: None, progress: None };
         let mut brief = false;

@@ -1,14 +1,15 @@
 //! `POPPO.DRAIN`: see `docs/commands.md`.
 
-use poppo_core::{Invalid, Now, Project, Refusal};
+use crate::{Invalid, Now, Project, Refusal};
 
-use crate::args::{Args, Bad};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::Reply;
+use super::args::{Args, Bad};
+use super::docs::{Access, Arg, Doc};
+use super::reply::Reply;
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 impl Write for Command {
     type Request<'a> = bool;
@@ -27,7 +28,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<bool, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<bool, Bad> {
         let on = args.positional("the switch", switch)?;
         args.end()?;
         Ok(on)

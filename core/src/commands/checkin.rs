@@ -1,19 +1,19 @@
 //! `POPPO.CHECKIN`: see `docs/commands.md`.
 
-use poppo_core::{
-    CheckedIn, Checkin, Effect, IssueNumber, Millis, Name, Next, Now, Outcome, Project, Refusal, Text, Token,
-};
+use crate::{CheckedIn, Checkin, Effect, IssueNumber, Millis, Name, Next, Now, Outcome, Project, Refusal, Text, Token};
 
-use crate::args::{Args, Bad, Options, name};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::Reply;
+use super::args::{Args, Bad, Options, name};
+use super::docs::{Access, Arg, Doc};
+use super::reply::Reply;
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// The words of a check-in. The core's request borrows the metadata from here.
-pub(crate) struct Request<'a> {
+#[derive(Debug)]
+pub struct Request<'a> {
     issue: IssueNumber,
     process: Name<'a>,
     outcome: Outcome,
@@ -66,7 +66,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 2;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
         let process = args.positional("process", name)?;
         let (mut outcome, mut token, mut incarnation, mut result, mut reason) = (None, None, None, None, None);
@@ -127,7 +127,7 @@ impl Write for Command {
 }
 
 /// All that follows `META`.
-fn fields<'a>(args: &mut Args<'a>) -> Result<Vec<(Text<'a>, Text<'a>)>, Bad> {
+fn fields<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Vec<(Text<'a>, Text<'a>)>, Bad> {
     let mut words = args.rest();
     let mut metadata = Vec::new();
     let text = |word| Text::parse(word).map_err(|invalid| Bad(format!("a META field or value {invalid}")));

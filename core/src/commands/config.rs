@@ -1,18 +1,22 @@
-//! `POPPO.CONFIG`: see `docs/commands.md`. The server's own settings are in [`crate::server`].
+//! `POPPO.CONFIG`: see `docs/commands.md`. A server's own settings are its own affair.
 
-use poppo_core::{Effect, Now, Project, Refusal, Setting};
+use crate::{Effect, Now, Project, Refusal, Setting};
 
-use crate::args::{Args, Bad, shown};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::{Map, Reply};
+use super::args::{Args, Bad, shown};
+use super::docs::{Access, Arg, Doc};
+use super::reply::{Map, Reply};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// What is asked.
-pub(crate) enum Request {
+#[derive(Debug)]
+pub enum Request {
+    /// The value of a setting; none for those of all.
     Get(Option<Setting>),
+    /// New values.
     Set(Vec<(Setting, u64)>),
 }
 
@@ -40,7 +44,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 0;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request, Bad> {
         let operation = args.positional("operation", Ok)?;
         if operation.eq_ignore_ascii_case(b"GET") {
             let mut names = args.rest();

@@ -1,13 +1,14 @@
 //! `POPPO.ENQUEUE`: see `docs/commands.md`.
 
-use poppo_core::{Enqueue, IssueNumber, Millis, Now, Priority, Project, Refusal, Text};
+use crate::{Enqueue, IssueNumber, Millis, Now, Priority, Project, Refusal, Text};
 
-use crate::args::{Args, Bad, Options, name};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad, Options, name};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 const OPTIONS: Options = Options(&["ID", "TYPE", "PRIORITY", "DELAY", "TITLE", "PAYLOAD", "AGAIN"]);
 
@@ -37,7 +38,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Enqueue<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Enqueue<'a>, Bad> {
         let mut request = Enqueue::new(args.positional("issue", IssueNumber::parse)?);
         while let Some(option) = args.option(&OPTIONS)? {
             match option {

@@ -1,14 +1,15 @@
 //! `POPPO.GET`: see `docs/commands.md`.
 
-use poppo_core::{Holder, Instant, IssueNumber, Metadata, Now, Project, Record, RunView, Status, TaskView};
+use crate::{Holder, Instant, IssueNumber, Metadata, Now, Project, Record, RunView, Status, TaskView};
 
-use crate::args::{Args, Bad};
-use crate::command::Read;
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::{Map, Reply};
+use super::Read;
+use super::args::{Args, Bad};
+use super::docs::{Access, Arg, Doc};
+use super::reply::{Map, Reply};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 impl Read for Command {
     type Request<'a> = IssueNumber;
@@ -26,7 +27,7 @@ impl Read for Command {
         args: &[Arg::integer("issue")],
     };
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<IssueNumber, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<IssueNumber, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
         args.end()?;
         Ok(issue)

@@ -1,13 +1,14 @@
 //! `POPPO.EVICT`: see `docs/commands.md`.
 
-use poppo_core::{Evict, IssueNumber, Now, Project, Refusal, Text, Token};
+use crate::{Evict, IssueNumber, Now, Project, Refusal, Text, Token};
 
-use crate::args::{Args, Bad, Options};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad, Options};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 const OPTIONS: Options = Options(&["TOKEN", "REQUEUE", "REASON"]);
 
@@ -33,7 +34,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Evict<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Evict<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
         let mut request = Evict { issue, token: None, requeue: false, reason: None };
         while let Some(option) = args.option(&OPTIONS)? {

@@ -1,13 +1,14 @@
 //! `POPPO.CANCEL`: see `docs/commands.md`.
 
-use poppo_core::{IssueNumber, Now, Project, Refusal, Text};
+use crate::{IssueNumber, Now, Project, Refusal, Text};
 
-use crate::args::{Args, Bad, Options};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad, Options};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 const OPTIONS: Options = Options(&["REASON"]);
 
@@ -28,7 +29,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Self::Request<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Self::Request<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
         let mut reason = None;
         while let Some(option) = args.option(&OPTIONS)? {

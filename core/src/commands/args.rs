@@ -1,20 +1,22 @@
 //! From a command's words to the core's types. Every refusal here names the argument and what is allowed.
 
-use poppo_core::{Instant, Invalid, MAX_INTEGER, Millis, Name, TaskId, integer};
-
-use crate::ffi::Word;
+use crate::{Instant, Invalid, MAX_INTEGER, Millis, Name, TaskId, integer};
 
 /// All words of a command together, in bytes.
 const MAX_COMMAND: usize = 1024 * 1024;
 
+/// Why a client's command is refused that says when it happened.
+pub const ONLY_RESOLVED: &str = "AT is accepted only from the replication link and while loading";
+
 /// Why a command could not be read: the text of an `ERR` answer, without the code.
 #[derive(Debug)]
-pub(crate) struct Bad(pub(crate) String);
+pub struct Bad(pub String);
 
-/// The words of a command, read from left to right.
-pub(crate) struct Args<'a> {
+/// The words of a command, read from left to right, however they come.
+#[derive(Debug)]
+pub struct Args<'a, W> {
     command: &'static str,
-    words: &'a [Word<'a>],
+    words: &'a [W],
     resolved: Option<Resolved<'a>>,
     /// How many more words come before `AT` and what belongs to it, where they are there.
     before_at: usize,
@@ -31,12 +33,16 @@ struct Resolved<'a> {
 }
 
 /// What options a command takes, as they are shown.
-pub(crate) struct Options(pub(crate) &'static [&'static str]);
+#[derive(Debug)]
+pub(super) struct Options(pub(super) &'static [&'static str]);
 
-impl<'a> Args<'a> {
+impl<'a, W: AsRef<[u8]>> Args<'a, W> {
     /// The words behind the command's name and key. `positional` is how many of them come before the options: there
     /// the resolved form has its `AT`.
-    pub(crate) fn new(command: &'static str, words: &'a [Word<'a>], positional: usize) -> Result<Self, Bad> {
+    ///
+    /// # Errors
+    /// Where they are too long together, or the resolved form is not one.
+    pub fn new(command: &'static str, words: &'a [W], positional: usize) -> Result<Self, Bad> {
         let words = words.get(2..).unwrap_or_default();
         let resolved = resolved(words, positional)?;
         let before_at = if resolved.is_some() { positional } else { usize::MAX };
@@ -44,12 +50,12 @@ impl<'a> Args<'a> {
     }
 
     /// The primary's clock, where this is a resolved command.
-    pub(crate) fn resolved(&self) -> Option<Instant> {
+    pub fn resolved(&self) -> Option<Instant> {
         self.resolved.map(|resolved| resolved.at)
     }
 
     /// The task that the primary chose, where this is a resolved command that claims one.
-    pub(crate) fn chosen(&self) -> Option<TaskId<'a>> {
+    pub fn chosen(&self) -> Option<TaskId<'a>> {
         self.resolved?.task
     }
 
@@ -62,11 +68,11 @@ impl<'a> Args<'a> {
         self.before_at = self.before_at.wrapping_sub(1);
         let (first, rest) = self.words.split_first()?;
         self.words = rest;
-        Some(first.as_slice())
+        Some(first.as_ref())
     }
 
     /// The next positional argument.
-    pub(crate) fn positional<T>(
+    pub(super) fn positional<T>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&'a [u8]) -> Result<T, Invalid>,
@@ -76,12 +82,12 @@ impl<'a> Args<'a> {
     }
 
     /// All that is left.
-    pub(crate) fn rest(&mut self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        std::mem::take(&mut self.words).iter().map(|word| word.as_slice())
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = &'a [u8]> + use<'a, W> {
+        std::mem::take(&mut self.words).iter().map(AsRef::as_ref)
     }
 
     /// The next option's name, as it stands in `known`; none at the end.
-    pub(crate) fn option(&mut self, options: &Options) -> Result<Option<&'static str>, Bad> {
+    pub(super) fn option(&mut self, options: &Options) -> Result<Option<&'static str>, Bad> {
         let Some(word) = self.take() else { return Ok(None) };
         let position = options.0.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()));
         let Some((position, name)) = position.and_then(|at| Some((at, *options.0.get(at)?))) else {
@@ -100,7 +106,7 @@ impl<'a> Args<'a> {
     }
 
     /// The value of an option.
-    pub(crate) fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&'a [u8]) -> Result<T, Invalid>,
@@ -110,22 +116,22 @@ impl<'a> Args<'a> {
     }
 
     /// Refuses what is left.
-    pub(crate) fn end(&mut self) -> Result<(), Bad> {
+    pub(super) fn end(&mut self) -> Result<(), Bad> {
         self.option(&Options(&[])).map(drop)
     }
 }
 
-fn resolved<'a>(words: &[Word<'a>], positional: usize) -> Result<Option<Resolved<'a>>, Bad> {
-    let is_resolved = words.get(positional).is_some_and(|word| word.as_slice().eq_ignore_ascii_case(b"AT"));
+fn resolved<'a, W: AsRef<[u8]>>(words: &'a [W], positional: usize) -> Result<Option<Resolved<'a>>, Bad> {
+    let is_resolved = words.get(positional).is_some_and(|word| word.as_ref().eq_ignore_ascii_case(b"AT"));
     if !is_resolved {
-        let bytes: usize = words.iter().map(|word| word.as_slice().len()).sum();
+        let bytes: usize = words.iter().map(|word| word.as_ref().len()).sum();
         return if bytes > MAX_COMMAND {
             Err(Bad(format!("the command's arguments must be at most {MAX_COMMAND} bytes together")))
         } else {
             Ok(None)
         };
     }
-    let value = |at: usize| words.get(positional + at).map(|word| word.as_slice());
+    let value = |at: usize| words.get(positional + at).map(AsRef::as_ref);
     let micros = value(1).ok_or_else(|| Bad("AT needs a value".to_owned()))?;
     let micros = integer(micros, 0, MAX_INTEGER).map_err(|invalid| Bad(format!("AT {invalid}")))?;
     let at = Instant::from_micros(micros);
@@ -138,7 +144,7 @@ fn resolved<'a>(words: &[Word<'a>], positional: usize) -> Result<Option<Resolved
 }
 
 /// What a user sent, fit to be shown in an error: short, and on one line.
-pub(crate) fn shown(word: &[u8]) -> String {
+pub fn shown(word: &[u8]) -> String {
     const LONGEST: usize = 64;
     let mut text = word.get(..LONGEST).unwrap_or(word).escape_ascii().to_string();
     if word.len() > LONGEST {
@@ -148,20 +154,20 @@ pub(crate) fn shown(word: &[u8]) -> String {
 }
 
 /// How many rows an answer may have.
-pub(crate) fn count(word: &[u8]) -> Result<usize, Invalid> {
+pub(super) fn count(word: &[u8]) -> Result<usize, Invalid> {
     const MOST: u64 = 10_000;
     integer(word, 1, MOST).map(|count| count as usize)
 }
 
 /// For how long to wait; 0 is for ever.
-pub(crate) fn block(word: &[u8]) -> Result<Millis, Invalid> {
+pub(super) fn block(word: &[u8]) -> Result<Millis, Invalid> {
     integer(word, 0, Millis::MAX_TTL).map(Millis)
 }
 
 /// How many rows an answer has by default.
-pub(crate) const DEFAULT_COUNT: usize = 100;
+pub(super) const DEFAULT_COUNT: usize = 100;
 
 /// A name that is an argument; a shorthand that fixes the lifetime.
-pub(crate) fn name(word: &[u8]) -> Result<Name<'_>, Invalid> {
+pub(super) fn name(word: &[u8]) -> Result<Name<'_>, Invalid> {
     Name::parse(word)
 }

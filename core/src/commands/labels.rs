@@ -1,17 +1,19 @@
 //! `POPPO.LABELS`: see `docs/commands.md`.
 
-use poppo_core::{Millis, Project, Unlabelled};
+use crate::{Millis, Project, Unlabelled};
 
-use crate::args::{Args, Bad, DEFAULT_COUNT, Options, block, count};
-use crate::command::Follow;
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::{Map, Reply};
+use super::Follow;
+use super::args::{Args, Bad, DEFAULT_COUNT, Options, block, count};
+use super::docs::{Access, Arg, Doc};
+use super::reply::{Map, Reply};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// How much, and whether to wait.
-pub(crate) struct Request {
+#[derive(Debug)]
+pub struct Request {
     count: usize,
     block: Option<Millis>,
 }
@@ -37,7 +39,7 @@ impl Follow for Command {
         ],
     };
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request, Bad> {
         let mut request = Request { count: DEFAULT_COUNT, block: None };
         while let Some(option) = args.option(&OPTIONS)? {
             match option {

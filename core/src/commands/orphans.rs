@@ -1,17 +1,19 @@
 //! `POPPO.ORPHANS`: see `docs/commands.md`.
 
-use poppo_core::{Name, Now, Orphan, Project};
+use crate::{Name, Now, Orphan, Project};
 
-use crate::args::{Args, Bad, DEFAULT_COUNT, Options, count, name};
-use crate::command::Read;
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::{Map, Reply};
+use super::Read;
+use super::args::{Args, Bad, DEFAULT_COUNT, Options, count, name};
+use super::docs::{Access, Arg, Doc};
+use super::reply::{Map, Reply};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// Which orphans, and how many.
-pub(crate) struct Request<'a> {
+#[derive(Debug)]
+pub struct Request<'a> {
     count: usize,
     host: Option<Name<'a>>,
 }
@@ -34,7 +36,7 @@ impl Read for Command {
         args: &[Arg::option_integer("count", "COUNT").optional(), Arg::option_text("host", "HOST").optional()],
     };
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request<'a>, Bad> {
         let mut request = Request { count: DEFAULT_COUNT, host: None };
         while let Some(option) = args.option(&OPTIONS)? {
             match option {

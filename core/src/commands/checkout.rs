@@ -1,13 +1,14 @@
 //! `POPPO.CHECKOUT`: see `docs/commands.md`.
 
-use poppo_core::{Checkout, Effect, IssueNumber, Millis, Now, Pid, Project, Refusal, Text};
+use crate::{Checkout, Effect, IssueNumber, Millis, Now, Pid, Project, Refusal, Text};
 
-use crate::args::{Args, Bad, Options, name};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad, Options, name};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 const OPTIONS: Options = Options(&["PID", "HOST", "INCARNATION", "TYPE", "TITLE", "TMUX", "TTL", "ONCE", "TAKEOVER"]);
 
@@ -40,7 +41,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 2;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Checkout<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Checkout<'a>, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
         let mut request = Checkout::new(issue, args.positional("process", name)?);
         while let Some(option) = args.option(&OPTIONS)? {

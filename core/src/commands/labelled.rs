@@ -1,16 +1,18 @@
 //! `POPPO.LABELLED`: see `docs/commands.md`.
 
-use poppo_core::{Effect, IssueNumber, MAX_INTEGER, Now, Project, Refusal, integer};
+use crate::{Effect, IssueNumber, MAX_INTEGER, Now, Project, Refusal, integer};
 
-use crate::args::{Args, Bad};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// Whose labels show which version.
-pub(crate) struct Request {
+#[derive(Debug)]
+pub struct Request {
     issue: IssueNumber,
     version: u64,
 }
@@ -32,7 +34,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 2;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
         let version = args.positional("version", |word| integer(word, 1, MAX_INTEGER))?;
         args.end()?;

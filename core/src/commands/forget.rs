@@ -1,13 +1,14 @@
 //! `POPPO.FORGET`: see `docs/commands.md`.
 
-use poppo_core::{Effect, IssueNumber, Now, Project, Refusal};
+use crate::{Effect, IssueNumber, Now, Project, Refusal};
 
-use crate::args::{Args, Bad};
-use crate::command::{Answered, Write};
-use crate::docs::{Access, Arg, Doc};
+use super::args::{Args, Bad};
+use super::docs::{Access, Arg, Doc};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 impl Write for Command {
     type Request<'a> = IssueNumber;
@@ -26,7 +27,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<IssueNumber, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<IssueNumber, Bad> {
         let issue = args.positional("issue", IssueNumber::parse)?;
         args.end()?;
         Ok(issue)

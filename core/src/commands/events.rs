@@ -1,17 +1,19 @@
 //! `POPPO.EVENTS`: see `docs/commands.md`.
 
-use poppo_core::{Event, Millis, Project, integer};
+use crate::{Event, Millis, Project, integer};
 
-use crate::args::{Args, Bad, DEFAULT_COUNT, Options, block, count};
-use crate::command::Follow;
-use crate::docs::{Access, Arg, Doc};
-use crate::reply::{Map, Reply};
+use super::Follow;
+use super::args::{Args, Bad, DEFAULT_COUNT, Options, block, count};
+use super::docs::{Access, Arg, Doc};
+use super::reply::{Map, Reply};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// From where, how much, and whether to wait.
-pub(crate) struct Request {
+#[derive(Debug)]
+pub struct Request {
     after: u64,
     count: usize,
     block: Option<Millis>,
@@ -42,11 +44,11 @@ impl Follow for Command {
         ],
     };
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request, Bad> {
         let (mut after, mut most, mut wait) = (None, DEFAULT_COUNT, None);
         while let Some(option) = args.option(&OPTIONS)? {
             match option {
-                "AFTER" => after = Some(args.value(option, |word| integer(word, 0, poppo_core::MAX_INTEGER))?),
+                "AFTER" => after = Some(args.value(option, |word| integer(word, 0, crate::MAX_INTEGER))?),
                 "COUNT" => most = args.value(option, count)?,
                 _ => wait = Some(args.value(option, block)?),
             }

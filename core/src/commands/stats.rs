@@ -1,14 +1,15 @@
 //! `POPPO.STATS`: see `docs/commands.md`.
 
-use poppo_core::{Durations, Millis, Now, OrphanReason, Outcome, Project, QueueStats, Status, TaskTotals};
+use crate::{Durations, Millis, Now, OrphanReason, Outcome, Project, QueueStats, Status, TaskTotals};
 
-use crate::args::{Args, Bad};
-use crate::command::Read;
-use crate::docs::{Access, Doc};
-use crate::reply::{Map, Reply};
+use super::Read;
+use super::args::{Args, Bad};
+use super::docs::{Access, Doc};
+use super::reply::{Map, Reply};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 impl Read for Command {
     type Request<'a> = ();
@@ -26,7 +27,7 @@ impl Read for Command {
         args: &[],
     };
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<(), Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<(), Bad> {
         args.end()
     }
 

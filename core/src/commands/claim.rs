@@ -1,23 +1,24 @@
-//! `POPPO.CLAIM`: see `docs/commands.md`. How its clients wait is in `waiters`.
+//! `POPPO.CLAIM`: see `docs/commands.md`. How its clients wait is not for here.
 
-use poppo_core::{Assignment, Claim, Effect, Millis, Name, Now, Pid, Project, Refusal, Text, integer};
-use redis_module::{Context, RedisResult};
+use crate::{Assignment, Claim, Effect, Millis, Name, Now, Pid, Project, Refusal, Text, integer};
 
-use crate::args::{Args, Bad, Options, block, name};
-use crate::command::{Answered, Write, key_name, write};
-use crate::docs::{Access, Arg, Doc};
-use crate::ffi::{self, Entry, Word};
-use crate::reply::{Field, Plain, Reply};
-use crate::waiters;
+use super::args::{Args, Bad, Options, block, name};
+use super::docs::{Access, Arg, Doc};
+use super::reply::{Field, Plain, Reply};
+use super::{Answered, Write};
 
 /// See the module.
-pub(crate) struct Command;
+#[derive(Debug)]
+pub struct Command;
 
 /// Who asks for what, and for how long to wait.
-pub(crate) struct Request<'a> {
+#[derive(Debug)]
+pub struct Request<'a> {
     claim: Claim<'a>,
-    types: Vec<Name<'a>>,
-    block: Option<Millis>,
+    /// Which types of tasks; none for any.
+    pub types: Vec<Name<'a>>,
+    /// For how long to wait where there is no task; none is not at all, zero for ever.
+    pub block: Option<Millis>,
 }
 
 const OPTIONS: Options =
@@ -55,7 +56,7 @@ impl Write for Command {
     };
     const POSITIONAL: usize = 1;
 
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Bad> {
+    fn parse<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Request<'a>, Bad> {
         let mut claim = Claim::new(args.positional("process", name)?);
         claim.chosen = args.chosen();
         let (mut types, mut kind, mut wait) = (None, None, None);
@@ -91,13 +92,13 @@ impl Write for Command {
 }
 
 /// `TYPES n t …`.
-fn several<'a>(args: &mut Args<'a>) -> Result<Vec<Name<'a>>, Bad> {
+fn several<'a>(args: &mut Args<'a, impl AsRef<[u8]>>) -> Result<Vec<Name<'a>>, Bad> {
     let count = args.value("TYPES", |word| integer(word, 1, MOST_TYPES))?;
     (0..count).map(|_| args.value("TYPES", name)).collect()
 }
 
 /// What a claim answers.
-pub(crate) fn shown(claimed: Assignment<'_>) -> [Field<'_>; 8] {
+pub fn shown(claimed: Assignment<'_>) -> [Field<'_>; 8] {
     let Assignment { issue, token, task, kind, title, payload, attempts, waited } = claimed;
     [
         ("issue", Plain::Integer(issue.get())),
@@ -109,20 +110,4 @@ pub(crate) fn shown(claimed: Assignment<'_>) -> [Field<'_>; 8] {
         ("attempts", Plain::Integer(attempts.into())),
         ("waited", Plain::Integer(waited.0)),
     ]
-}
-
-/// The entry of `POPPO.CLAIM`: what every command that writes does, and to wait.
-pub(crate) struct Claiming;
-
-impl Entry for Claiming {
-    fn run(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
-        write::<Command>(ctx, words, |request| {
-            let block = request.block.filter(|_| ffi::may_block(ctx) && !ffi::is_replay(ctx))?;
-            if ffi::is_replica(ctx) {
-                return Some(Err(Bad("BLOCK is not possible on a replica".to_owned()).into()));
-            }
-            let name = key_name(words).ok()?;
-            waiters::wait(ctx, name, &request.types, block).then_some(Ok(Reply::Sent))
-        })
-    }
 }
