@@ -55,6 +55,7 @@ pub(crate) struct Asked {
 
 /// What an issue is after its lease ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Aftermath {
     /// As the lease ended.
     Ended,

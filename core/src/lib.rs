@@ -27,7 +27,7 @@
 //! | `events` | the project's log, and whose labels are behind |
 //! | `orphans`, `look` | the commands that read |
 //! | [`commands`] | their words, and what they answer |
-//! | `snapshot` | a project as bytes, and back |
+//! | `snapshot` | a project as bytes or as a document, and back |
 
 #![forbid(unsafe_code)]
 
@@ -69,7 +69,7 @@ pub use project::Project;
 pub use refusal::{Refusal, Stale};
 pub use repair::{Evict, Repair};
 pub use settings::{Setting, Settings};
-pub use snapshot::{Corrupt, VERSION};
+pub use snapshot::{Corrupt, Unreadable, VERSION};
 pub use stats::{Durations, TaskTotals, Totals};
 pub use tasks::Enqueue;
 pub use types::{

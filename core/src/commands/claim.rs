@@ -17,8 +17,7 @@ pub struct Request<'a> {
     claim: Claim<'a>,
     /// Which types of tasks; none for any.
     pub types: Vec<Name<'a>>,
-    /// For how long to wait where there is no task; none is not at all, zero for ever.
-    pub block: Option<Millis>,
+    block: Option<Millis>,
 }
 
 const OPTIONS: Options =
@@ -80,6 +79,10 @@ impl Write for Command {
             (None, kind) => kind.into_iter().collect(),
         };
         Ok(Request { claim, types, block: wait })
+    }
+
+    fn block(request: &Request<'_>) -> Option<Millis> {
+        request.block
     }
 
     fn apply(project: &mut Project, now: Now, request: &Request<'_>) -> Result<Answered, Refusal> {

@@ -7,6 +7,7 @@
 mod args;
 mod docs;
 mod reply;
+mod table;
 
 pub mod cancel;
 pub mod checkin;
@@ -32,6 +33,7 @@ pub mod stats;
 pub use args::{Args, Bad, ONLY_RESOLVED, shown};
 pub use docs::{Access, Arg, Doc, Kind};
 pub use reply::{Field, Map, Plain, Reply};
+pub use table::{NAMES, Visit, visit};
 
 use crate::{Effect, IssueNumber, Millis, Now, Project, Refusal};
 
@@ -55,6 +57,11 @@ pub trait Write {
     /// Whether this request brings a project into being.
     fn creates(_request: &Self::Request<'_>) -> bool {
         false
+    }
+
+    /// For how long to wait where the command changed nothing; none is not at all, zero for ever.
+    fn block(_request: &Self::Request<'_>) -> Option<Millis> {
+        None
     }
 
     /// Takes note of whether there is room for more, where the request minds.
