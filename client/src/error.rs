@@ -145,6 +145,16 @@ pub enum Error {
         /// For how long it was given time.
         after: Duration,
     },
+    /// The file of a `file:///…` URL cannot be used. Nothing in it was changed.
+    #[error("the file {path} {message}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What is wrong; completes the sentence.
+        message: String,
+        /// Whether that is expected to pass: somebody else has it locked, or the disk is full.
+        may_pass: bool,
+    },
     /// The URL cannot be used.
     #[error("the URL {url} cannot be used: {message}")]
     Url {
@@ -164,7 +174,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// One word for programs: the server's own code where it gave one, else `URL`, `UNREACHABLE`, `TLS`, `NOMODULE`,
+    /// One word for programs: the server's own code where it gave one, else `URL`, `FILE`, `UNREACHABLE`, `TLS`, `NOMODULE`,
     /// `OLDMODULE`, `DURABILITY`, `UNCONFIRMED` or `ANSWER`.
     #[must_use]
     pub fn code(&self) -> &str {
@@ -179,6 +189,7 @@ impl Error {
             Self::Server { code, .. } => code,
             Self::Connection { .. } | Self::Timeout { .. } => "UNREACHABLE",
             Self::Url { .. } => "URL",
+            Self::File { .. } => "FILE",
             Self::Answer { .. } => "ANSWER",
         }
     }
@@ -190,6 +201,7 @@ impl Error {
         match self {
             Self::Connection { .. } | Self::Timeout { .. } | Self::Unconfirmed { .. } => true,
             Self::Server { code, .. } => PASSING.contains(&code.as_str()),
+            Self::File { may_pass, .. } => *may_pass,
             _ => false,
         }
     }

@@ -33,8 +33,17 @@ fn redact_authority(base: &str) -> String {
 /// The URL of a unix socket, with what a URL cannot hold percent-encoded.
 #[must_use]
 pub fn unix_url(socket: &Path) -> String {
-    let mut url = String::from("unix://");
-    for byte in socket.as_os_str().as_encoded_bytes() {
+    path_url("unix://", socket)
+}
+
+/// The URL of a file, in the same way.
+pub(crate) fn file_url(file: &Path) -> String {
+    path_url("file://", file)
+}
+
+fn path_url(scheme: &str, path: &Path) -> String {
+    let mut url = String::from(scheme);
+    for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'/' | b'.' | b'-' | b'_' | b'~' => url.push(char::from(*byte)),
             byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),

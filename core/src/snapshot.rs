@@ -128,6 +128,7 @@ struct LifeRow<'a, N = u32> {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct LifeClaims<'a, N = u32> {
+    #[serde(rename = "types")]
     kinds: Vec<N>,
     #[serde(borrow)]
     request: Option<RequestRow<'a>>,
@@ -149,6 +150,7 @@ struct IssueRow<'a, N = u32> {
     started: Instant,
     completed: Option<Instant>,
     title: Option<&'a str>,
+    #[serde(rename = "type")]
     kind: Option<N>,
     #[serde(borrow)]
     run: RunRow<'a, N>,
@@ -163,8 +165,10 @@ struct EventRow<'a, N = u32> {
     token: Option<Token>,
     at: Instant,
     process: Option<N>,
+    #[serde(rename = "type")]
     kind: Option<N>,
     task: Option<&'a str>,
+    #[serde(rename = "event")]
     what: EventKind,
     status: Option<Status>,
     from: Option<Status>,
@@ -197,6 +201,7 @@ struct WorkingRow<'a, N = u32> {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct TaskRow<'a, N = u32> {
     id: &'a str,
+    #[serde(rename = "type")]
     kind: N,
     priority: Priority,
     attempts: u16,
