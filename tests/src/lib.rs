@@ -26,6 +26,7 @@ pub mod cluster;
 pub mod command;
 mod connection;
 pub mod dump;
+mod files;
 pub mod golden;
 mod history;
 pub mod load;
@@ -42,6 +43,7 @@ pub mod worker;
 use std::time::{Duration, Instant};
 
 pub use connection::{Connection, Protocol, Reply};
+pub use files::Files;
 pub use history::History;
 pub use portrait::portrait;
 pub use random::{Random, seed};
