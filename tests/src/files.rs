@@ -1,12 +1,13 @@
 //! A file instead of a server, behind the same connection: what a test says to a server in words, it can say to a file.
 //!
 //! Each connection opens the file anew, as a process of its own does. Behind it is no Redis: the few commands of that which
-//! tests need (`HELLO`, `DEL`, `DUMP`, `EXISTS`, `MULTI`, `EXEC`, `DEBUG RELOAD`) are made here.
+//! tests need (`HELLO`, `DEL`, `FLUSHALL`, `DUMP`, `EXISTS`, `MEMORY USAGE`, `MULTI`, `EXEC`, `DEBUG RELOAD`, how many wait) are made here.
 
 use std::io::{BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use poppo::FileStore;
@@ -57,11 +58,12 @@ impl Files {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
         let path = file_in(dir.path());
+        let waiting = Arc::new(AtomicUsize::new(0));
         // It ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let path = path.clone();
-                std::thread::spawn(move || Spokesman::new(stream, &path).serve());
+                let (path, waiting) = (path.clone(), Arc::clone(&waiting));
+                std::thread::spawn(move || Spokesman::new(stream, &path, waiting).serve());
             }
         });
         Self { dir, port }
@@ -130,16 +132,18 @@ struct Spokesman {
     path: PathBuf,
     runtime: Runtime,
     is_resp3: bool,
+    /// How many clients of this file wait.
+    waiting: Arc<AtomicUsize>,
     /// What was said since `MULTI`.
     queued: Option<Vec<Vec<Vec<u8>>>>,
 }
 
 impl Spokesman {
-    fn new(stream: TcpStream, path: &Path) -> Self {
+    fn new(stream: TcpStream, path: &Path, waiting: Arc<AtomicUsize>) -> Self {
         stream.set_nodelay(true).expect("a socket's option");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let store = FileStore::at(path).expect("a path");
-        Self { stream, store, path: path.to_owned(), runtime, is_resp3: false, queued: None }
+        Self { stream, store, path: path.to_owned(), runtime, is_resp3: false, waiting, queued: None }
     }
 
     fn serve(mut self) {
@@ -181,13 +185,28 @@ impl Spokesman {
                 Value::Array(queued.into_iter().map(|words| self.answer(words)).collect::<Option<_>>()?)
             }
             b"DUMP" => self.project(&key).map_or(Value::Nil, |project| Value::BulkString(project.into_bytes())),
+            // What it takes in the file.
+            b"MEMORY" => {
+                let key = words.get(2).map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default();
+                self.project(&key).map_or(Value::Nil, |project| Value::Int(project.len() as i64))
+            }
             b"EXISTS" => Value::Int(self.project(&key).is_some().into()),
             // Whatever was read is read again.
             b"DEBUG" => {
                 self.store = FileStore::at(&self.path).expect("a path");
                 Value::Okay
             }
-            b"DEL" => Value::Int(self.delete(&key).into()),
+            b"DEL" => Value::Int(self.delete(Some(&key)).into()),
+            b"FLUSHALL" => {
+                self.delete(None);
+                Value::Okay
+            }
+            b"INFO" => {
+                let waiting = self.waiting.load(Ordering::SeqCst);
+                Value::BulkString(
+                    format!("blocked_clients:{waiting}\r\npoppo_blocked_claims:{waiting}\r\n").into_bytes(),
+                )
+            }
             _ => self.ask(words)?,
         })
     }
@@ -196,25 +215,32 @@ impl Spokesman {
         Some(document(&self.path)?["projects"].get(key)?.to_string())
     }
 
-    /// Deletes a project by hand, as the documentation says.
-    fn delete(&self, key: &str) -> bool {
+    /// Deletes a project, or all, by hand, as the documentation says.
+    fn delete(&self, key: Option<&str>) -> bool {
         let Some(mut document) = document(&self.path) else { return false };
         let lock = std::fs::File::create(self.path.with_extension("json.lock")).expect("the lock's file");
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("the lock");
-        let gone = document["projects"].as_object_mut().is_some_and(|projects| projects.remove(key).is_some());
+        let gone = document["projects"].as_object_mut().is_some_and(|projects| match key {
+            Some(key) => projects.remove(key).is_some(),
+            None => std::mem::take(projects).is_empty(),
+        });
         std::fs::write(&self.path, document.to_string()).expect("the file");
         gone
     }
 
     fn ask(&self, words: Vec<Vec<u8>>) -> Option<Value> {
-        self.runtime.block_on(async {
+        let waits = usize::from(words.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK")));
+        self.waiting.fetch_add(waits, Ordering::SeqCst);
+        let answer = self.runtime.block_on(async {
             tokio::select! {
                 answer = self.store.ask(words) => Some(answer.unwrap_or_else(|error| {
                     redis::parse_redis_value(format!("-{} {error}\r\n", error.code()).as_bytes()).expect("an error")
                 })),
                 () = self.until_gone() => None,
             }
-        })
+        });
+        self.waiting.fetch_sub(waits, Ordering::SeqCst);
+        answer
     }
 
     /// Waits until the client has closed its connection.
