@@ -60,17 +60,13 @@ impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
 
     /// Adds an entry that does not come behind all others.
     fn insert_within(&mut self, key: K, value: V) {
-        let place = match self.pages.range(..=key).next_back() {
-            Some((place, _)) => *place,
+        if self.pages.first_key_value().is_some_and(|(place, _)| *place > key)
+            && let Some((_, first)) = self.pages.pop_first()
+        {
             // Before all others: the first page begins there from now on.
-            None => {
-                if let Some((_, first)) = self.pages.pop_first() {
-                    self.pages.insert(key, first);
-                }
-                key
-            }
-        };
-        let page = self.pages.entry(place).or_default();
+            self.pages.insert(key, first);
+        }
+        let Some((_, page)) = page_of(&mut self.pages, &key) else { return };
         match page.binary_search_by(|(there, _)| there.cmp(&key)) {
             Ok(at) => {
                 if let Some(entry) = page.get_mut(at) {
@@ -89,20 +85,27 @@ impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
         }
     }
 
-    /// Removes an entry, where it is there.
-    pub(crate) fn remove(&mut self, key: &K) {
-        let Some((place, page)) = self.pages.range_mut(..=*key).next_back() else { return };
-        let Ok(at) = page.binary_search_by(|(there, _)| there.cmp(key)) else { return };
+    /// Removes an entry, where it is there. Answers whether it was.
+    pub(crate) fn remove(&mut self, key: &K) -> bool {
+        let Some((place, page)) = page_of(&mut self.pages, key) else { return false };
+        // What comes in ascending order mostly leaves in that order, too.
+        let at = match page.front() {
+            Some((first, _)) if first == key => 0,
+            _ => match page.binary_search_by(|(there, _)| there.cmp(key)) {
+                Ok(at) => at,
+                Err(_) => return false,
+            },
+        };
         page.remove(at);
         self.len -= 1;
         if page.is_empty() {
-            let (place, room) = (*place, page.capacity());
-            if self.len > 0 || room > Self::SPARE {
+            if page.capacity() > Self::SPARE || self.len > 0 {
                 self.pages.remove(&place);
             }
         } else if page.len() < page.capacity() / 4 {
             page.shrink_to(page.capacity() / 2);
         }
+        true
     }
 
     pub(crate) fn contains_key(&self, key: &K) -> bool {
@@ -127,6 +130,15 @@ impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, V)> {
         self.pages.values().flatten().copied()
     }
+}
+
+/// The page that a key belongs to, and the page's own key.
+fn page_of<'a, K: Ord + Copy, E>(pages: &'a mut BTreeMap<K, E>, key: &K) -> Option<(K, &'a mut E)> {
+    // The last page need not be searched for.
+    if pages.last_key_value().is_some_and(|(place, _)| place <= key) {
+        return pages.last_entry().map(|last| (*last.key(), last.into_mut()));
+    }
+    pages.range_mut(..=*key).next_back().map(|(place, page)| (*place, page))
 }
 
 #[cfg(test)]
@@ -163,8 +175,7 @@ mod tests {
                     map.insert(key, value);
                     model.insert(key, value);
                 } else {
-                    map.remove(&key);
-                    model.remove(&key);
+                    assert_eq!(map.remove(&key), model.remove(&key).is_some());
                 }
                 assert_eq!(map.contains_key(&key), inserts);
                 let above = model.range(key + 1..).next().map(|(key, value)| (*key, *value));

@@ -279,9 +279,12 @@ impl Project {
 
     /// The life asked for something: a beat, and perhaps news about itself. Answers its process.
     pub(crate) fn enter_current_life(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) -> Option<NameId> {
+        if request.pid.is_none() && request.host.is_none() && request.tmux.is_none() {
+            return self.beat(at, id, request.ttl);
+        }
         let mut life = self.lives.get(&id)?.clone();
         let process = life.process;
-        life.beat(at);
+        life.beat(at, request.ttl);
         let before = (life.pid, life.host);
         life.pid = request.pid.or(life.pid);
         life.host = request.host.map(|host| self.names.intern(host.as_str())).or(life.host);
@@ -290,7 +293,6 @@ impl Project {
             life.standing = Standing::Current { attested: None };
         }
         life.tmux = request.tmux.map(|tmux| CompactString::new(tmux.as_str())).or(life.tmux);
-        life.ttl = request.ttl.unwrap_or(life.ttl);
         self.set_life(id, Some(life));
         Some(process)
     }

@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 
 use crate::checkin::Effect;
-use crate::life::{LifeId, Progress, Standing};
+use crate::life::{Life, LifeId, Progress, Standing};
 use crate::project::Project;
 use crate::refusal::Refusal;
 use crate::types::{Instant, IssueNumber, Millis, Name, Now, Pid, Text, Token};
@@ -82,16 +82,21 @@ impl Project {
         let Some((id, life)) = known else {
             return Err(Refusal::NoProcess { process: request.process.to_string() });
         };
-        let mut life = life.clone();
-        life.beat(now.at);
-        life.ttl = request.ttl.unwrap_or(life.ttl);
-        if let Some(text) = request.progress {
-            life.progress = Some(Box::new(Progress { text: CompactString::new(text.as_str()), at: now.at }));
-        }
-        let ttl = life.ttl;
+        let ttl = request.ttl.unwrap_or(life.ttl);
+        let news = request.progress.map(|text| {
+            let progress = Progress { text: CompactString::new(text.as_str()), at: now.at };
+            let mut life = Life { progress: Some(Box::new(progress)), ..life.clone() };
+            life.beat(now.at, request.ttl);
+            life
+        });
         self.change(now, |project| {
             project.head.totals.heartbeats += 1;
-            project.set_life(id, Some(life));
+            match news {
+                Some(life) => project.set_life(id, Some(life)),
+                None => {
+                    project.beat(now.at, id, request.ttl);
+                }
+            }
         });
         Ok(Pulse { project: self, life: id, ttl })
     }

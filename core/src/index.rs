@@ -76,7 +76,8 @@ impl Deadlines {
         }
     }
 
-    fn remove(&mut self, id: LifeId, due: Due) {
+    /// Answers whether it was there.
+    fn remove(&mut self, id: LifeId, due: Due) -> bool {
         match due {
             Due::Certain(orphaned) => self.certain.remove(&(orphaned.since, id)),
             Due::Silence(since) => self.silence.remove(&(since, id)),
@@ -151,18 +152,14 @@ impl Index {
         if (old.process, old.current) != (new.process, new.current) || old.host != new.host {
             self.leave_life(id, old);
             self.enter_life(id, new);
-        } else if !self.held.contains_key(&id) {
-            if old.last_sign != new.last_sign {
-                self.idle.remove(&(old.last_sign, id));
-                self.idle.insert((new.last_sign, id), ());
-            }
-        } else if old.due != new.due {
-            self.due.remove(id, old.due);
+        } else if old.due != new.due && self.due.remove(id, old.due) {
             self.due.insert(id, new.due);
             if let Some(due) = new.host.and_then(|host| self.due_by_host.get_mut(&host)) {
                 due.remove(id, old.due);
                 due.insert(id, new.due);
             }
+        } else if old.last_sign != new.last_sign && self.idle.remove(&(old.last_sign, id)) {
+            self.idle.insert((new.last_sign, id), ());
         }
     }
 

@@ -65,8 +65,10 @@ impl Project {
         let deadlines = self.index.due(None)?;
         let next = deadlines.after(now.at).map(|at| at.since(now.at).plus(Millis(1)));
         // Outside the grace nobody is excused, and those that have been orphans for long need not be looked at.
-        let silent = now.in_grace().then(|| deadlines.silent_until(now.at)).into_iter().flatten();
-        let excused = silent.filter_map(|id| self.lives.get(&id)?.excused_for(now)).min();
+        if !now.in_grace() {
+            return next;
+        }
+        let excused = deadlines.silent_until(now.at).filter_map(|id| self.lives.get(&id)?.excused_for(now)).min();
         next.into_iter().chain(excused).min()
     }
 

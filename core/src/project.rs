@@ -10,8 +10,8 @@ use crate::events::{Entry, Log};
 use crate::fault;
 use crate::index::{Index, Place};
 use crate::issue::{Aftermath, Issue, Run};
-use crate::life::{Life, LifeId, Orphaned};
-use crate::names::Names;
+use crate::life::{Life, LifeId, Orphaned, Signs};
+use crate::names::{NameId, Names};
 use crate::queue::{Dead, Finished, Order, Queue, Task, TaskNumber};
 use crate::settings::{Setting, Settings};
 use crate::stats::{Histogram, Recorded, Totals};
@@ -70,6 +70,14 @@ impl Journal {
     /// Between commands it keeps room for those of the usual size: a check-in that claims makes some 14 changes.
     const ROOM: usize = 16;
 
+    /// Takes note of what is there before it changes, or right after. Outside a command (while loading) there is nothing to
+    /// take back to.
+    fn note(&mut self, before: Before) {
+        if self.head.is_some() {
+            self.changes.push(before);
+        }
+    }
+
     fn close(&mut self) {
         self.head = None;
         self.changes.clear();
@@ -89,6 +97,7 @@ impl Clone for Journal {
 enum Before {
     Issue(IssueNumber, Option<Box<Issue>>),
     Life(LifeId, Option<Life>),
+    Signs(LifeId, Signs),
     Task(TaskNumber, Option<Box<Task>>),
     Dead(u64, Option<Box<Dead>>),
     Finished(u64, Option<Finished>),
@@ -178,6 +187,7 @@ impl Project {
                 Before::Issue(number, None) => drop(self.issues.remove(&number)),
                 Before::Life(id, Some(life)) => drop(self.lives.insert(id, life)),
                 Before::Life(id, None) => drop(self.lives.remove(&id)),
+                Before::Signs(id, signs) => self.lives.get_mut(&id).into_iter().for_each(|life| life.set_signs(signs)),
                 Before::Task(number, Some(task)) => drop(self.queue.tasks.insert(number, task)),
                 Before::Task(number, None) => drop(self.queue.tasks.remove(&number)),
                 Before::Dead(number, Some(dead)) => drop(self.queue.dead.insert(number, dead)),
@@ -229,7 +239,7 @@ impl Project {
         }
         fault::point();
         let old = put(entry, new);
-        self.note(Before::Issue(number, old));
+        self.journal.note(Before::Issue(number, old));
         fault::point();
     }
 
@@ -260,7 +270,7 @@ impl Project {
         }
         fault::point();
         let old = put(entry, new);
-        self.note(Before::Task(number, old));
+        self.journal.note(Before::Task(number, old));
         fault::point();
     }
 
@@ -274,7 +284,7 @@ impl Project {
         fault::point();
         let old = place.remove();
         let task = Task::clone(&old);
-        self.note(Before::Task(number, Some(old)));
+        self.journal.note(Before::Task(number, Some(old)));
         fault::point();
         Some(task)
     }
@@ -293,7 +303,7 @@ impl Project {
         }
         fault::point();
         let old = put(entry, new);
-        self.note(Before::Dead(number, old));
+        self.journal.note(Before::Dead(number, old));
         fault::point();
     }
 
@@ -310,7 +320,7 @@ impl Project {
         }
         fault::point();
         let old = put(entry, new);
-        self.note(Before::Finished(number, old));
+        self.journal.note(Before::Finished(number, old));
         fault::point();
     }
 
@@ -346,7 +356,7 @@ impl Project {
             self.index.move_life(id, &Place::of(place, settings), &Place::of(&new, settings));
             fault::point();
             let old = std::mem::replace(place, new);
-            self.note(Before::Life(id, Some(old)));
+            self.journal.note(Before::Life(id, Some(old)));
             fault::point();
             return;
         }
@@ -356,17 +366,32 @@ impl Project {
             Some(life) => self.lives.insert(id, life),
             None => self.lives.remove(&id),
         };
-        self.note(Before::Life(id, old));
+        self.journal.note(Before::Life(id, old));
         fault::point();
         self.enter_life(id);
         fault::point();
+    }
+
+    /// The process of a life gave a sign. Most commands change no more than that of it. Answers the process.
+    pub(crate) fn beat(&mut self, at: Instant, id: LifeId, ttl: Option<Millis>) -> Option<NameId> {
+        fault::point();
+        let life = self.lives.get_mut(&id)?;
+        self.journal.note(Before::Signs(id, life.signs()));
+        fault::point();
+        let settings = &self.head.settings;
+        let old = Place::of(life, settings);
+        life.beat(at, ttl);
+        fault::point();
+        self.index.move_life(id, &old, &Place::of(life, settings));
+        fault::point();
+        Some(life.process)
     }
 
     /// Records a duration.
     pub(crate) fn record(&mut self, measure: Measure, duration: Millis) {
         fault::point();
         let recorded = self.histogram(measure).record(duration);
-        self.note(Before::Recorded(measure, recorded));
+        self.journal.note(Before::Recorded(measure, recorded));
         fault::point();
     }
 
@@ -383,7 +408,7 @@ impl Project {
         fault::point();
         enter_entry(&mut self.names, &mut self.index, &entry);
         self.log.push(entry);
-        self.note(Before::Logged);
+        self.journal.note(Before::Logged);
         fault::point();
     }
 
@@ -392,7 +417,7 @@ impl Project {
         fault::point();
         self.log.iter(0).for_each(|entry| leave_entry(&mut self.names, &mut self.index, entry));
         let gone = std::mem::replace(&mut self.log, Log::behind(self.head.last_event - 1));
-        self.note(Before::Log(gone));
+        self.journal.note(Before::Log(gone));
     }
 
     fn histogram(&mut self, measure: Measure) -> &mut Histogram {
@@ -400,14 +425,6 @@ impl Project {
             Measure::Wait => &mut self.wait,
             Measure::Hold => &mut self.hold,
             Measure::Detection => &mut self.detection,
-        }
-    }
-
-    /// Called right after a record changed, with what was there before. Outside a command (while loading) there is
-    /// nothing to take back to.
-    fn note(&mut self, before: Before) {
-        if self.journal.head.is_some() {
-            self.journal.changes.push(before);
         }
     }
 
@@ -498,7 +515,7 @@ impl Project {
             fault::point();
             if let Some(entry) = self.log.pop_oldest() {
                 leave_entry(&mut self.names, &mut self.index, &entry);
-                self.note(Before::Trimmed(entry));
+                self.journal.note(Before::Trimmed(entry));
             }
         }
     }
