@@ -21,7 +21,7 @@ impl<K, V> Default for Ascending<K, V> {
     }
 }
 
-impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
+impl<K: Ord + Copy, V> Ascending<K, V> {
     /// Entries of a page at most: few enough that moving half of them costs no more than a search does.
     const PAGE: usize = 128;
 
@@ -33,15 +33,15 @@ impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
         self.len
     }
 
-    /// Adds an entry, or replaces the value of its key.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    /// Adds an entry, or replaces the value of its key. Answers what that was.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         if self.len == 0 && self.pages.first_key_value().is_some_and(|(place, _)| *place > key) {
             self.pages.clear();
         }
         let Some(mut last) = self.pages.last_entry() else {
             self.pages.insert(key, VecDeque::from([(key, value)]));
             self.len = 1;
-            return;
+            return None;
         };
         let page = last.get_mut();
         if page.back().is_none_or(|(back, _)| *back < key) {
@@ -53,27 +53,23 @@ impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
                 self.pages.insert(key, page);
             }
             self.len += 1;
+            None
         } else {
-            self.insert_within(key, value);
+            self.insert_within(key, value)
         }
     }
 
     /// Adds an entry that does not come behind all others.
-    fn insert_within(&mut self, key: K, value: V) {
+    fn insert_within(&mut self, key: K, value: V) -> Option<V> {
         if self.pages.first_key_value().is_some_and(|(place, _)| *place > key)
             && let Some((_, first)) = self.pages.pop_first()
         {
             // Before all others: the first page begins there from now on.
             self.pages.insert(key, first);
         }
-        let Some((_, page)) = page_of(&mut self.pages, &key) else { return };
+        let (_, page) = page_of(&mut self.pages, &key)?;
         match page.binary_search_by(|(there, _)| there.cmp(&key)) {
-            Ok(at) => {
-                if let Some(entry) = page.get_mut(at) {
-                    entry.1 = value;
-                }
-                return;
-            }
+            Ok(at) => return page.get_mut(at).map(|(_, there)| std::mem::replace(there, value)),
             Err(at) => page.insert(at, (key, value)),
         }
         self.len += 1;
@@ -83,20 +79,18 @@ impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
                 self.pages.insert(*first, upper);
             }
         }
+        None
     }
 
-    /// Removes an entry, where it is there. Answers whether it was.
-    pub(crate) fn remove(&mut self, key: &K) -> bool {
-        let Some((place, page)) = page_of(&mut self.pages, key) else { return false };
+    /// Removes an entry, where it is there. Answers its value.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let (place, page) = page_of(&mut self.pages, key)?;
         // What comes in ascending order mostly leaves in that order, too.
         let at = match page.front() {
             Some((first, _)) if first == key => 0,
-            _ => match page.binary_search_by(|(there, _)| there.cmp(key)) {
-                Ok(at) => at,
-                Err(_) => return false,
-            },
+            _ => page.binary_search_by(|(there, _)| there.cmp(key)).ok()?,
         };
-        page.remove(at);
+        let removed = page.remove(at);
         self.len -= 1;
         if page.is_empty() {
             if page.capacity() > Self::SPARE || self.len > 0 {
@@ -105,30 +99,41 @@ impl<K: Ord + Copy, V: Copy> Ascending<K, V> {
         } else if page.len() < page.capacity() / 4 {
             page.shrink_to(page.capacity() / 2);
         }
-        true
+        removed.map(|(_, value)| value)
     }
 
-    pub(crate) fn contains_key(&self, key: &K) -> bool {
-        let page = self.pages.range(..=*key).next_back();
-        page.is_some_and(|(_, page)| page.binary_search_by(|(there, _)| there.cmp(key)).is_ok())
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        // One behind all others need not be searched for.
+        let (_, last) = self.pages.last_key_value()?;
+        if last.back().is_none_or(|(back, _)| back < key) {
+            return None;
+        }
+        let (_, page) = self.pages.range(..=*key).next_back()?;
+        let at = page.binary_search_by(|(there, _)| there.cmp(key)).ok()?;
+        page.get(at).map(|(_, value)| value)
     }
 
     /// The entry of the lowest key.
-    pub(crate) fn first(&self) -> Option<(K, V)> {
-        self.pages.first_key_value()?.1.front().copied()
+    pub(crate) fn first(&self) -> Option<&(K, V)> {
+        self.pages.first_key_value()?.1.front()
+    }
+
+    /// The entry of the highest key.
+    pub(crate) fn last(&self) -> Option<&(K, V)> {
+        self.pages.last_key_value()?.1.back()
     }
 
     /// The first entry above a key.
-    pub(crate) fn first_above(&self, key: &K) -> Option<(K, V)> {
+    pub(crate) fn first_above(&self, key: &K) -> Option<&(K, V)> {
         let page = self.pages.range(..=*key).next_back().map(|(_, page)| page);
         let within = page.and_then(|page| page.get(page.partition_point(|(there, _)| there <= key)));
         let later = || self.pages.range((Bound::Excluded(*key), Bound::Unbounded)).next()?.1.front();
-        within.or_else(later).copied()
+        within.or_else(later)
     }
 
     /// All entries in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, V)> {
-        self.pages.values().flatten().copied()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.pages.values().flatten()
     }
 }
 
@@ -147,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(map: &Ascending<u32, u32>, model: &BTreeMap<u32, u32>) {
-        assert!(map.iter().eq(model.iter().map(|(key, value)| (*key, *value))));
+        assert!(map.iter().copied().eq(model.iter().map(|(key, value)| (*key, *value))));
         assert_eq!(map.len(), model.len());
         let mut before = None;
         for (place, page) in &map.pages {
@@ -172,15 +177,15 @@ mod tests {
             }
             for (value, (key, inserts)) in (0..).zip(changes) {
                 if inserts {
-                    map.insert(key, value);
-                    model.insert(key, value);
+                    assert_eq!(map.insert(key, value), model.insert(key, value));
                 } else {
-                    assert_eq!(map.remove(&key), model.remove(&key).is_some());
+                    assert_eq!(map.remove(&key), model.remove(&key));
                 }
-                assert_eq!(map.contains_key(&key), inserts);
+                assert_eq!(map.get(&key), model.get(&key));
                 let above = model.range(key + 1..).next().map(|(key, value)| (*key, *value));
-                assert_eq!(map.first_above(&key), above);
-                assert_eq!(map.first(), model.first_key_value().map(|(key, value)| (*key, *value)));
+                assert_eq!(map.first_above(&key).copied(), above);
+                assert_eq!(map.first().copied(), model.first_key_value().map(|(key, value)| (*key, *value)));
+                assert_eq!(map.last().copied(), model.last_key_value().map(|(key, value)| (*key, *value)));
             }
             check(&map, &model);
             for key in model.keys() {

@@ -162,7 +162,8 @@ impl Project {
         };
         let (process, pid, host) = (life.process, life.pid, life.host);
         let (token, started, kind) = (issue.token, issue.started, issue.kind);
-        let (title, completed) = (issue.title.clone(), issue.completed.clone());
+        let title = issue.title.clone();
+        let completed_before = if outcome == Outcome::Completed { None } else { issue.completed_before.clone() };
         let (task, asked) = (issue.task().cloned(), issue.asked().is_some());
         self.head.ends += 1;
         let reason = left.reason.map(Text::as_str).or(left.orphan.map(OrphanReason::as_str));
@@ -181,7 +182,6 @@ impl Project {
             result: left.result.map(|result| result.as_str().into()),
             metadata: left.metadata(),
         };
-        let completed = if outcome == Outcome::Completed { Some(Box::new(at)) } else { completed };
         self.head.totals.count_end(by, outcome);
         if by != EndedBy::Repair {
             self.record(Measure::Hold, at.since(started));
@@ -189,7 +189,7 @@ impl Project {
         let status = ended.status();
         let run = Run::Ended(Box::new(ended));
         let version = self.next_event();
-        let issue = Issue { token, started, completed, run, title, kind, version, behind: true };
+        let issue = Issue { token, started, completed_before, run, title, kind, version, behind: true };
         let entry = Entry {
             issue: number,
             token: Some(token),

@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 
 use crate::checkin::Effect;
+use crate::held::Held;
 use crate::life::{Life, LifeId, Progress, Standing};
 use crate::project::Project;
 use crate::refusal::Refusal;
@@ -33,7 +34,7 @@ pub struct Pulse<'a> {
 impl<'a> Pulse<'a> {
     /// How many issues the process holds.
     pub fn held(&self) -> usize {
-        self.project.held_by(self.life).map_or(0, std::collections::BTreeSet::len)
+        self.project.held_by(self.life).map_or(0, Held::len)
     }
 
     /// Whether claims get nothing.
@@ -52,8 +53,8 @@ impl<'a> Pulse<'a> {
         project
             .held_by(self.life)
             .into_iter()
-            .flatten()
-            .filter_map(|number| Some((*number, project.issues.get(number)?.token)))
+            .flat_map(|held| held.behind(None))
+            .filter_map(|number| Some((number, project.issues.get(&number)?.token)))
     }
 }
 
@@ -122,7 +123,7 @@ impl Project {
             Effect::Changed
         };
         let orphaned = self.lives.get(&id).is_some_and(|life| self.orphaned(life, now).is_some());
-        let held = if orphaned { self.held_by(id).map_or(0, std::collections::BTreeSet::len) } else { 0 };
+        let held = if orphaned { self.held_by(id).map_or(0, Held::len) } else { 0 };
         (held as u64, effect)
     }
 

@@ -37,6 +37,7 @@ mod claim;
 mod events;
 mod fault;
 mod heartbeat;
+mod held;
 mod index;
 mod issue;
 mod life;

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use crate::held::Held;
 use crate::issue::{Issue, Run};
 use crate::life::{Life, LifeId};
 use crate::project::Project;
@@ -273,7 +274,7 @@ impl Project {
             kind: issue.kind.map(|kind| self.names.get(kind)),
             title: issue.title.as_deref(),
             started: issue.started,
-            completed: issue.completed.as_deref().copied(),
+            completed: issue.completed(),
             run,
         })
     }
@@ -424,7 +425,7 @@ impl Project {
                 process: self.names.get(life.process),
                 pid: life.pid,
                 host: life.host.map(|host| self.names.get(host)),
-                issues: self.held_by(*id).map_or(0, std::collections::BTreeSet::len),
+                issues: self.held_by(*id).map_or(0, Held::len),
                 holder: self.holder(now, life),
             });
         }

@@ -4,10 +4,11 @@
 //! [`Project::set_finished`], [`Project::record`] or the copied [`Head`]. They note what was there before, so that a panic in the middle of a command can be taken back, and
 //! they keep the indexes in step, so that no command can forget one. The commands are in files of their own.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::{BTreeMap, btree_map};
 
 use crate::events::{Entry, Log};
 use crate::fault;
+use crate::held::Held;
 use crate::index::{Index, Place};
 use crate::issue::{Aftermath, Issue, Run};
 use crate::life::{Life, LifeId, Orphaned, Signs};
@@ -225,13 +226,27 @@ impl Project {
         self.names.drop_unused();
     }
 
-    /// Stores, replaces or removes the record of an issue. It is searched for once: this is what most commands cost.
+    /// Stores, replaces or removes the record of an issue.
     pub(crate) fn set_issue(&mut self, number: IssueNumber, new: Option<Box<Issue>>) {
+        self.change_issue(number, |_| new);
+    }
+
+    /// The same, with what the record was before. It is searched for once: this is what most commands cost.
+    pub(crate) fn change_issue(
+        &mut self,
+        number: IssueNumber,
+        change: impl FnOnce(Option<&Issue>) -> Option<Box<Issue>>,
+    ) {
         fault::point();
         let (issues, mut books) = self.issues_and_books();
         let entry = issues.entry(number);
-        if let btree_map::Entry::Occupied(old) = &entry {
-            books.leave_issue(number, old.get());
+        let old = match &entry {
+            btree_map::Entry::Occupied(old) => Some(&**old.get()),
+            btree_map::Entry::Vacant(_) => None,
+        };
+        let new = change(old);
+        if let Some(old) = old {
+            books.leave_issue(number, old);
         }
         fault::point();
         if let Some(new) = &new {
@@ -311,15 +326,17 @@ impl Project {
     pub(crate) fn set_finished(&mut self, number: u64, new: Option<Finished>) {
         fault::point();
         let Self { queue, order, .. } = self;
-        let entry = queue.finished.entry(number);
-        if let btree_map::Entry::Occupied(old) = &entry {
-            order.leave_finished(old.get());
+        if let Some(old) = queue.finished.get(&number) {
+            order.leave_finished(old);
         }
         if let Some(new) = &new {
             order.enter_finished(number, new);
         }
         fault::point();
-        let old = put(entry, new);
+        let old = match new {
+            Some(new) => queue.finished.insert(number, new),
+            None => queue.finished.remove(&number),
+        };
         self.journal.note(Before::Finished(number, old));
         fault::point();
     }
@@ -497,7 +514,7 @@ impl Project {
         }
         let kept = self.head.settings.get(Setting::FinishedKept);
         for _ in 0..Self::TRIM {
-            match self.queue.finished.first_key_value() {
+            match self.queue.finished.first() {
                 Some((number, _)) if self.queue.finished.len() as u64 > kept => self.set_finished(*number, None),
                 _ => break,
             }
@@ -527,7 +544,7 @@ impl Project {
     }
 
     /// The issues that a life holds.
-    pub(crate) fn held_by(&self, id: LifeId) -> Option<&BTreeSet<IssueNumber>> {
+    pub(crate) fn held_by(&self, id: LifeId) -> Option<&Held> {
         self.index.held_by(id)
     }
 

@@ -9,6 +9,7 @@ use std::ops::Bound;
 
 use compact_str::CompactString;
 
+use crate::ascending::Ascending;
 use crate::names::NameId;
 use crate::settings::{Setting, Settings};
 use crate::types::{Instant, IssueNumber, Priority};
@@ -146,7 +147,7 @@ pub(crate) struct Queue {
     /// By the number of the death.
     pub(crate) dead: BTreeMap<u64, Box<Dead>>,
     /// By the number of the end.
-    pub(crate) finished: BTreeMap<u64, Finished>,
+    pub(crate) finished: Ascending<u64, Finished>,
 }
 
 /// Where a task is.
