@@ -5,7 +5,7 @@ use compact_str::CompactString;
 use crate::claim::Next;
 use crate::events::{Entry, Says};
 use crate::issue::{Ended, Issue, Run};
-use crate::life::LifeId;
+use crate::life::{Life, LifeId};
 use crate::project::{Measure, Project};
 use crate::refusal::{Refusal, Stale};
 use crate::tasks::Disposal;
@@ -93,7 +93,7 @@ impl Project {
             Run::Held(holder) => *holder,
             Run::Working(working) => {
                 let again = request.token.is_some_and(|token| working.follows(token, request.outcome));
-                if again && self.is_process_of(working.life, request) {
+                if again && self.lives.get(&working.life).is_some_and(|life| self.is_process_of(life, request)) {
                     return Ok(CheckedIn { effect: Effect::Unchanged, next: request.next.map(|_| number) });
                 }
                 working.life
@@ -123,13 +123,11 @@ impl Project {
             return Err(Refusal::Stale { issue: number, token, because: Stale::Other(issue.token) });
         }
         let life = self.lives.get(&holder).ok_or(Refusal::NotHeld { issue: number })?;
-        if self.is_process_of(holder, request) { Ok(()) } else { Err(self.held(number, issue, life)) }
+        if self.is_process_of(life, request) { Ok(()) } else { Err(self.held(number, issue, life)) }
     }
 
-    fn is_process_of(&self, life: LifeId, request: &Checkin<'_>) -> bool {
-        self.lives.get(&life).is_some_and(|life| {
-            self.names.get(life.process) == request.process.as_str() && life.may_be(request.incarnation)
-        })
+    fn is_process_of(&self, life: &Life, request: &Checkin<'_>) -> bool {
+        self.names.get(life.process) == request.process.as_str() && life.may_be(request.incarnation)
     }
 
     /// A lease that ended may be ended the same way again with its own token; all else is stale.

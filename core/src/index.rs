@@ -98,7 +98,7 @@ impl Deadlines {
     pub(crate) fn after(&self, now: Instant) -> Option<Instant> {
         // Where nobody is silent for too long it is the first of all, which need not be searched for.
         let next = match self.silence.first() {
-            Some(((since, _), ())) if *since <= now => self.silence.first_above(&(now, LifeId(u64::MAX))),
+            Some(((since, _), ())) if *since <= now => self.silence.starting_at((now, LifeId(u64::MAX))).next(),
             first => first,
         };
         next.map(|((since, _), ())| *since)

@@ -332,7 +332,7 @@ impl Project {
                 // The last bit of a cursor says which numbers it is among: clients may keep no more than 53 bits.
                 let among_delayed = cursor & 1 == 1 || (cursor == 0 && which == Tasks::Delayed);
                 let from = TaskNumber::new(cursor >> 1, among_delayed);
-                let rows = self.queue.tasks.range(from..).map(|(number, task)| {
+                let rows = self.queue.tasks.starting_at(from).map(|(number, task)| {
                     let state = self.state(now, *number, task);
                     let wanted = matches!(state, TaskState::Delayed { .. }) == (which == Tasks::Delayed);
                     let cursor = number.count() << 1 | u64::from(number.is_delayed());
@@ -389,7 +389,7 @@ impl Project {
             *depth.entry(task.priority).or_default() += 1;
         }
         let waiting = depth.values().sum();
-        let first = self.queue.tasks.first_key_value().filter(|(number, _)| !number.is_delayed());
+        let first = self.queue.tasks.first().filter(|(number, _)| !number.is_delayed());
         let oldest = [first.map(|(_, task)| task.turn), self.order.first_due().filter(|due| *due <= now.at)];
         QueueStats {
             waiting,

@@ -1,8 +1,9 @@
 //! The value: records, the indexes derived from them, and the journal that makes each command whole or nothing.
 //!
-//! Every change goes through [`Project::set_issue`], [`Project::set_life`], [`Project::set_task`], [`Project::set_dead`],
-//! [`Project::set_finished`], [`Project::record`] or the copied [`Head`]. They note what was there before, so that a panic in the middle of a command can be taken back, and
-//! they keep the indexes in step, so that no command can forget one. The commands are in files of their own.
+//! Every change goes through [`Project::change_issue`], [`Project::set_life`], [`Project::beat`], [`Project::set_task`],
+//! [`Project::set_dead`], [`Project::set_finished`], [`Project::record`] or the copied [`Head`]. They note what was there
+//! before, so that a panic in the middle of a command can be taken back, and they keep the indexes in step, so that no
+//! command can forget one. The commands are in files of their own.
 
 use std::collections::{BTreeMap, btree_map};
 
@@ -222,7 +223,7 @@ impl Project {
         queue.tasks.iter().for_each(|(number, task)| books.enter_task(*number, task, false));
         queue.dead.iter().for_each(|(number, dead)| books.enter_dead(*number, dead));
         queue.finished.iter().for_each(|(number, finished)| books.order.enter_finished(*number, finished));
-        self.log.iter(0).for_each(|entry| enter_entry(&mut self.names, &mut self.index, entry));
+        self.log.iter().for_each(|entry| enter_entry(&mut self.names, &mut self.index, entry));
         self.names.drop_unused();
     }
 
@@ -274,17 +275,17 @@ impl Project {
     pub(crate) fn set_task(&mut self, number: TaskNumber, new: Option<Box<Task>>) {
         fault::point();
         let (queue, mut books) = self.queue_and_books();
-        let entry = queue.tasks.entry(number);
-        let stays = new.is_some() && matches!(entry, btree_map::Entry::Occupied(_));
-        if let btree_map::Entry::Occupied(old) = &entry {
-            books.leave_task(number, old.get(), stays);
+        let old = queue.tasks.get(&number);
+        let stays = new.is_some() && old.is_some();
+        if let Some(old) = old {
+            books.leave_task(number, old, stays);
         }
         fault::point();
         if let Some(new) = &new {
             books.enter_task(number, new, stays);
         }
         fault::point();
-        let old = put(entry, new);
+        let old = queue.tasks.put(number, new);
         self.journal.note(Before::Task(number, old));
         fault::point();
     }
@@ -294,10 +295,9 @@ impl Project {
     pub(crate) fn take_for_lease(&mut self, number: TaskNumber) -> Option<Task> {
         fault::point();
         let (queue, mut books) = self.queue_and_books();
-        let btree_map::Entry::Occupied(place) = queue.tasks.entry(number) else { return None };
-        books.leave_task_but_id(number, place.get());
+        books.leave_task_but_id(number, queue.tasks.get(&number)?);
         fault::point();
-        let old = place.remove();
+        let old = queue.tasks.remove(&number)?;
         let task = Task::clone(&old);
         self.journal.note(Before::Task(number, Some(old)));
         fault::point();
@@ -333,10 +333,7 @@ impl Project {
             order.enter_finished(number, new);
         }
         fault::point();
-        let old = match new {
-            Some(new) => queue.finished.insert(number, new),
-            None => queue.finished.remove(&number),
-        };
+        let old = queue.finished.put(number, new);
         self.journal.note(Before::Finished(number, old));
         fault::point();
     }
@@ -432,7 +429,7 @@ impl Project {
     /// What was loaded lacked its newest events: what is left of the log does not lead to the event that comes now.
     fn drop_log(&mut self) {
         fault::point();
-        self.log.iter(0).for_each(|entry| leave_entry(&mut self.names, &mut self.index, entry));
+        self.log.iter().for_each(|entry| leave_entry(&mut self.names, &mut self.index, entry));
         let gone = std::mem::replace(&mut self.log, Log::behind(self.head.last_event - 1));
         self.journal.note(Before::Log(gone));
     }
@@ -654,8 +651,7 @@ impl QueueBooks<'_> {
     }
 
     fn unrank(&mut self, number: TaskNumber, task: &Task) {
-        let held = self.is_held(task.issue);
-        self.order.unrank(number, task, held, self.settings);
+        self.order.unrank(number, task, self.settings);
     }
 
     fn enter_dead(&mut self, number: u64, dead: &Dead) {

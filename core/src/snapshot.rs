@@ -295,7 +295,7 @@ impl Project {
                 chunks(self.queue.finished.iter().map(|(number, finished)| (number, finished)), |_| 0)
                     .map(finished_piece),
             )
-            .chain(chunks(self.log.iter(0).map(|entry| (&(), entry)), Entry::text_bytes).scan(
+            .chain(chunks(self.log.iter().map(|entry| (&(), entry)), Entry::text_bytes).scan(
                 self.log.before(),
                 |before, events| {
                     let first = *before + 1;
@@ -536,7 +536,7 @@ impl Project {
         let there = [
             !self.lives.is_empty(),
             !self.issues.is_empty(),
-            !self.queue.tasks.is_empty(),
+            self.queue.tasks.len() > 0,
             !self.queue.dead.is_empty(),
             self.queue.finished.len() > 0,
             self.log.len() > 0,
@@ -609,7 +609,7 @@ impl Project {
 
     fn load_tasks(&mut self, rows: &Rows<'_, WaitingRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
-        let mut last = self.queue.tasks.last_key_value().map(|(number, _)| *number);
+        let mut last = self.queue.tasks.last().map(|(number, _)| *number);
         let mut turn = self.newest_turn();
         let mut ids = BTreeSet::new();
         for row in &rows.rows {

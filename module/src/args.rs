@@ -1,6 +1,6 @@
 //! From a command's words to the core's types. Every refusal here names the argument and what is allowed.
 
-use poppo_core::{Instant, Invalid, MAX_INTEGER, Millis, Name, TaskId, integer};
+use poppo_core::{Instant, Invalid, MAX_INTEGER, MAX_TEXT, Millis, Name, TaskId, integer};
 
 use crate::ffi::Word;
 
@@ -118,8 +118,9 @@ impl<'a> Args<'a> {
 fn resolved<'a>(words: &[Word<'a>], positional: usize) -> Result<Option<Resolved<'a>>, Bad> {
     let is_resolved = words.get(positional).is_some_and(|word| word.as_slice().eq_ignore_ascii_case(b"AT"));
     if !is_resolved {
-        let bytes: usize = words.iter().map(|word| word.as_slice().len()).sum();
-        return if bytes > MAX_COMMAND {
+        // Few words that are each within its own limit cannot be more together.
+        let few = words.len() <= MAX_COMMAND / MAX_TEXT;
+        return if !few && words.iter().map(|word| word.as_slice().len()).sum::<usize>() > MAX_COMMAND {
             Err(Bad(format!("the command's arguments must be at most {MAX_COMMAND} bytes together")))
         } else {
             Ok(None)

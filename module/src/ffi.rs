@@ -14,7 +14,6 @@ use std::ffi::{CStr, CString, c_char, c_int, c_longlong, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use poppo_core::{Instant, Millis};
 use redis_module::key::verify_type;
@@ -487,10 +486,10 @@ struct Timer {
 }
 
 /// Starts a timer for a key of the context's database. It fires once, with [`deadlines::fire`].
-pub(crate) fn start_timer(ctx: &Context, wait: Duration, name: Word<'_>) -> Option<TimerId> {
+pub(crate) fn start_timer(ctx: &Context, wait: Millis, name: Word<'_>) -> Option<TimerId> {
     // SAFETY: fact 3: reading the table.
     let create = (unsafe { raw::RedisModule_CreateTimer })?;
-    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+    let millis = i64::try_from(wait.0).unwrap_or(i64::MAX);
     let timer = Box::into_raw(Box::new(Timer { id: 0, name: name.as_slice().to_vec() }));
     // SAFETY: the context is a live one; the box is handed over to the timer, and comes back in `on_timer` or
     // `stop_timer`, whichever happens, once.

@@ -16,6 +16,8 @@ pub(crate) enum Reply<'a> {
     Map(Map<'a>),
     /// Whatever [`Reply::send_with`] is given: what is claimed is shown where it is.
     Lease,
+    /// [`Reply::Ok`] and [`Reply::Lease`].
+    OkAndLease,
     /// It was sent already.
     Sent,
 }
@@ -128,6 +130,11 @@ impl Reply<'_> {
                 }
                 None => Plain::Null.send(ctx),
             },
+            Self::OkAndLease => {
+                raw::reply_with_array(ctx.ctx, 2);
+                Self::Ok.send(ctx);
+                Self::Lease.send_with(ctx, lease);
+            }
             Self::Sent => {}
             Self::Ok => {
                 raw::reply_with_simple_string(ctx.ctx, c"OK".as_ptr());
@@ -137,7 +144,7 @@ impl Reply<'_> {
             Self::Text(text) => send_text(ctx, text),
             Self::Array(items) => {
                 raw::reply_with_array(ctx.ctx, items.len() as std::os::raw::c_long);
-                items.iter().for_each(|item| item.send_with(ctx, lease));
+                items.iter().for_each(|item| item.send(ctx));
             }
             Self::Map(Map(fields)) => {
                 begin_map(ctx, fields.len());
