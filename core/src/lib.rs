@@ -20,7 +20,7 @@
 //! | --- | --- |
 //! | `types` | numbers, names, texts and words, checked once |
 //! | `project` | the records, and the journal that makes a command whole or nothing |
-//! | `index`, `ascending` | who is due when: derived from the records |
+//! | `index`, `ascending`, `held` | who holds what and is due when: derived from the records |
 //! | `life`, `issue` | one record each, and the orphan rule |
 //! | `queue` | the tasks that nobody works on, and who is next |
 //! | `checkout`, `checkin`, `heartbeat`, `repair`, `tasks`, `claim`, `manage` | the commands that write |
@@ -39,6 +39,7 @@ pub mod commands;
 mod events;
 mod fault;
 mod heartbeat;
+mod held;
 mod index;
 mod issue;
 mod life;

@@ -358,10 +358,10 @@ impl Project {
                     .map(|dead| encode(&Piece::Dead(self.dead_rows(dead)))),
             )
             .chain(
-                chunks(self.queue.finished.iter(), |_| 0)
+                chunks(self.queue.finished.iter().map(|(number, finished)| (number, finished)), |_| 0)
                     .map(|finished| encode(&Piece::Finished(finished_rows(finished)))),
             )
-            .chain(chunks(self.log.iter(0).map(|entry| (&(), entry)), Entry::text_bytes).scan(
+            .chain(chunks(self.log.iter().map(|entry| (&(), entry)), Entry::text_bytes).scan(
                 self.log.before(),
                 |before, events| {
                     let first = *before + 1;
@@ -426,7 +426,7 @@ impl Project {
             number: *number,
             token: issue.token,
             started: issue.started,
-            completed: issue.completed.as_deref().copied(),
+            completed: issue.completed(),
             title: issue.title.as_deref(),
             kind: issue.kind.map(|kind| table.number(&self.names, kind)),
             run: match &issue.run {
@@ -613,9 +613,9 @@ impl Project {
         let there = [
             !self.lives.is_empty(),
             !self.issues.is_empty(),
-            !self.queue.tasks.is_empty(),
+            self.queue.tasks.len() > 0,
             !self.queue.dead.is_empty(),
-            !self.queue.finished.is_empty(),
+            self.queue.finished.len() > 0,
             self.log.len() > 0,
         ];
         (1..).zip(there).filter(|(_, there)| *there).map(|(order, _)| order).last().unwrap_or(1)
@@ -686,7 +686,7 @@ impl Project {
 
     fn load_tasks(&mut self, rows: &Rows<'_, WaitingRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
-        let mut last = self.queue.tasks.last_key_value().map(|(number, _)| *number);
+        let mut last = self.queue.tasks.last().map(|(number, _)| *number);
         let mut turn = self.newest_turn();
         let mut ids = BTreeSet::new();
         for row in &rows.rows {
@@ -736,7 +736,7 @@ impl Project {
     }
 
     fn load_finished(&mut self, rows: &[FinishedRow<'_>]) -> Result<(), Corrupt> {
-        let mut last = self.queue.finished.last_key_value().map(|(number, _)| *number);
+        let mut last = self.queue.finished.last().map(|(number, _)| *number);
         let mut seen = BTreeSet::new();
         for row in rows {
             check_task_id(row.id)?;
@@ -965,10 +965,14 @@ impl IssueRow<'_> {
     fn build(&self, table: &[&str], names: &mut Names) -> Result<Issue, Corrupt> {
         let run = self.run.build(self.number, table, names)?;
         let kind = self.kind.map(|kind| named(table, kind)).transpose()?.map(|kind| names.intern(kind));
+        let completed_before = match &run {
+            Run::Ended(ended) if ended.outcome == Outcome::Completed => None,
+            _ => self.completed.map(Box::new),
+        };
         Ok(Issue {
             token: self.token,
             started: self.started,
-            completed: self.completed.map(Box::new),
+            completed_before,
             title: self.title.map(CompactString::new),
             kind,
             run,

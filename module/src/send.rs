@@ -37,6 +37,11 @@ pub(crate) fn send_with(ctx: &Context, reply: &Reply<'_>, lease: Option<&[Field<
             }
             None => send_plain(ctx, Plain::Null),
         },
+        Reply::OkAndLease => {
+            raw::reply_with_array(ctx.ctx, 2);
+            send(ctx, &Reply::Ok);
+            send_with(ctx, &Reply::Lease, lease);
+        }
         Reply::Ok => {
             raw::reply_with_simple_string(ctx.ctx, c"OK".as_ptr());
         }
@@ -45,7 +50,7 @@ pub(crate) fn send_with(ctx: &Context, reply: &Reply<'_>, lease: Option<&[Field<
         Reply::Text(text) => send_text(ctx, text),
         Reply::Array(items) => {
             raw::reply_with_array(ctx.ctx, items.len() as c_long);
-            items.iter().for_each(|item| send_with(ctx, item, lease));
+            items.iter().for_each(|item| send(ctx, item));
         }
         Reply::Map(map) => {
             let fields = map.fields();

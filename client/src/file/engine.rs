@@ -148,10 +148,11 @@ fn value(reply: &Reply<'_>, lease: Option<&[Field<'_>]>) -> Value {
         Reply::Null => plain(Plain::Null),
         Reply::Integer(number) => plain(Plain::Integer(*number)),
         Reply::Text(shown) => text(shown),
-        Reply::Array(items) => Value::Array(items.iter().map(|item| value(item, lease)).collect()),
+        Reply::Array(items) => Value::Array(items.iter().map(|item| value(item, None)).collect()),
         Reply::Map(map) => {
             Value::Map(map.fields().iter().map(|(field, inner)| (text(field), value(inner, None))).collect())
         }
+        Reply::OkAndLease => Value::Array(vec![value(&Reply::Ok, None), value(&Reply::Lease, lease)]),
         Reply::Lease => lease.map_or(Value::Nil, |fields| {
             Value::Map(fields.iter().map(|(field, inner)| (text(field), plain(*inner))).collect())
         }),

@@ -1,6 +1,6 @@
 //! From a command's words to the core's types. Every refusal here names the argument and what is allowed.
 
-use crate::{Instant, Invalid, MAX_INTEGER, Millis, Name, TaskId, integer};
+use crate::{Instant, Invalid, MAX_INTEGER, MAX_TEXT, Millis, Name, TaskId, integer};
 
 /// All words of a command together, in bytes.
 const MAX_COMMAND: usize = 1024 * 1024;
@@ -124,8 +124,9 @@ impl<'a, W: AsRef<[u8]>> Args<'a, W> {
 fn resolved<'a, W: AsRef<[u8]>>(words: &'a [W], positional: usize) -> Result<Option<Resolved<'a>>, Bad> {
     let is_resolved = words.get(positional).is_some_and(|word| word.as_ref().eq_ignore_ascii_case(b"AT"));
     if !is_resolved {
-        let bytes: usize = words.iter().map(|word| word.as_ref().len()).sum();
-        return if bytes > MAX_COMMAND {
+        // Few words that are each within its own limit cannot be more together.
+        let few = words.len() <= MAX_COMMAND / MAX_TEXT;
+        return if !few && words.iter().map(|word| word.as_ref().len()).sum::<usize>() > MAX_COMMAND {
             Err(Bad(format!("the command's arguments must be at most {MAX_COMMAND} bytes together")))
         } else {
             Ok(None)

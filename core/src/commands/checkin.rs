@@ -118,10 +118,10 @@ impl Write for Command {
         if request.next.is_none() {
             return Ok(Answered::new(Reply::Ok, effect));
         }
-        let answer = |lease| Answered::new(Reply::Array(vec![Reply::Ok, lease]), effect);
+        let answered = Answered::new(Reply::OkAndLease, effect);
         Ok(match next {
-            Some(issue) => answer(Reply::Lease).with_lease(issue, effect == Effect::Changed),
-            None => answer(Reply::Null),
+            Some(issue) => answered.with_lease(issue, effect == Effect::Changed),
+            None => answered,
         })
     }
 }

@@ -21,6 +21,8 @@ pub enum Reply<'a> {
     Map(Map<'a>),
     /// The place of a lease, which is shown where it is: see [`Answered::lease`](super::Answered::lease).
     Lease,
+    /// A list of [`Reply::Ok`] and [`Reply::Lease`].
+    OkAndLease,
 }
 
 /// A part that owns nothing.

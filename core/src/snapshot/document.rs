@@ -54,9 +54,9 @@ impl Serialize for Project {
             issues: spelled(self.issues_rows(self.issues.iter().map(|(number, issue)| (number, &**issue)).collect())),
             tasks: spelled(self.tasks_rows(self.queue.tasks.iter().map(|(number, task)| (number, &**task)).collect())),
             dead: spelled(self.dead_rows(self.queue.dead.iter().map(|(number, dead)| (number, &**dead)).collect())),
-            finished: finished_rows(self.queue.finished.iter().collect()),
+            finished: finished_rows(self.queue.finished.iter().map(|(number, finished)| (number, finished)).collect()),
             first_event: self.log.before() + 1,
-            events: spelled(self.events_rows(self.log.iter(0).map(|entry| (&(), entry)).collect())),
+            events: spelled(self.events_rows(self.log.iter().map(|entry| (&(), entry)).collect())),
         };
         document.serialize(serializer)
     }
