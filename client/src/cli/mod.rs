@@ -186,8 +186,8 @@ impl Context {
     /// The project on the server that is meant, connected.
     pub(crate) async fn project(&self) -> Result<Project, Failure> {
         let client = discover::connect(self.url.as_deref()).await?;
-        let durability = self.durability.or(client.durability());
-        Ok(client.durable(durability).await?.project(&self.project))
+        let client = if self.durability.is_some() { client.durable(self.durability).await? } else { client };
+        Ok(client.project(&self.project))
     }
 }
 
