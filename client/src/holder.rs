@@ -201,8 +201,17 @@ impl Holder {
     /// As [`Project::claim`].
     pub async fn claim(&self, claim: &Claim) -> Result<Option<Lease>, Error> {
         let mut rounds = Rounds::of(claim);
+        let mut is_away = false;
         loop {
             let answer = self.claim_once(&rounds.question()).await;
+            match &answer {
+                Err(error) if !is_away && error.may_pass() && claim.block != Block::No => {
+                    is_away = true;
+                    self.notice(&Notice::NotClaimed { error: error.to_string() });
+                }
+                Ok(_) if std::mem::take(&mut is_away) => self.notice(&Notice::Back),
+                _ => {}
+            }
             if let Some(answer) = rounds.settle(answer).await {
                 return answer;
             }
@@ -271,6 +280,10 @@ impl Holder {
         let mut pending = self.keeper.pending.subscribe();
         // Its sender lives as long as this holder.
         drop(pending.wait_for(|count| *count == 0).await);
+    }
+
+    pub(crate) fn notice(&self, notice: &Notice) {
+        self.keeper.notice(notice);
     }
 
     /// Tells all leases that their work has to stop.

@@ -92,7 +92,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
     let project = context.project().await?;
     let life = Life::current();
     let process = args.process.clone().unwrap_or_else(|| life.default_process_name());
-    let holder = lease::holder(&project, process.clone(), life.clone()).await;
+    let holder = lease::holder(&project, process.clone(), life.clone());
+    // What earlier ones could not report is reported first: it may be about this very issue.
+    holder.deliver().await;
     let (lease, run) = {
         let mut checkout = Checkout::new(args.issue, process).by(&life);
         checkout.task_type.clone_from(&args.task_type);
@@ -129,8 +131,7 @@ impl Run {
                 return Err(Failure::new(NOT_STARTED, "FAILED", message));
             }
         };
-        let mut stop = async || stops.next().await;
-        match supervise::supervise(&mut child, &lease, self.args.term_grace, &mut stop).await? {
+        match supervise::supervise(&mut child, &lease, self.args.term_grace, stops).await? {
             Ending::Lost(failure) => Err(failure),
             Ending::Stopped(signal) => {
                 report.outcome = Outcome::Cancelled;

@@ -83,8 +83,23 @@ pub enum Notice {
         /// Where it is kept meanwhile.
         kept: Option<PathBuf>,
     },
+    /// A claim was not answered, and is repeated.
+    NotClaimed {
+        /// What happened.
+        error: String,
+    },
+    /// A claim was broken off, and whether it was granted could not be asked. If it was, its lease ends by silence.
+    InDoubt {
+        /// What happened.
+        error: String,
+    },
     /// The server answers again.
     Back,
+    /// The server lost its data, and the leases with it: it does not know this process any more.
+    Unknown {
+        /// The process.
+        process: String,
+    },
     /// What was asked was done, but there are fewer copies of it than were to be waited for; said once a minute at most.
     Unconfirmed {
         /// What was asked, and what is missing.
@@ -140,6 +155,12 @@ impl fmt::Display for Notice {
                 f,
                 "issue {issue} is not checked in yet: {error}; trying again until it answers, and kept in {}",
                 file.display()
+            ),
+            Self::NotClaimed { error } => write!(f, "{error}; waiting for it"),
+            Self::InDoubt { error } => write!(f, "a claim may have been granted in vain: {error}"),
+            Self::Unknown { process } => write!(
+                f,
+                "the server does not know {process} any more: it lost its data, and the leases with it; going on"
             ),
             Self::Back => f.write_str("the server answers again"),
             Self::Unconfirmed { error } => write!(f, "{error}; going on"),

@@ -86,6 +86,8 @@ pub struct Lease {
 pub(crate) struct Place {
     /// When these are cancelled, it wants no next task.
     ends: [CancellationToken; 2],
+    /// Whether it wants one before.
+    goes_on: bool,
     inner: Mutex<Inside>,
 }
 
@@ -99,8 +101,8 @@ struct Inside {
 
 impl Place {
     /// For one run of a function.
-    pub(crate) fn open(ends: [CancellationToken; 2]) -> Arc<Self> {
-        Arc::new(Self { ends, inner: Mutex::new(Inside { is_open: true, ..Inside::default() }) })
+    pub(crate) fn open(ends: [CancellationToken; 2], goes_on: bool) -> Arc<Self> {
+        Arc::new(Self { ends, goes_on, inner: Mutex::new(Inside { is_open: true, ..Inside::default() }) })
     }
 
     fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
@@ -108,7 +110,7 @@ impl Place {
     }
 
     pub(super) fn wants_next(&self) -> bool {
-        self.inside().is_open && !self.ends.iter().any(CancellationToken::is_cancelled)
+        self.goes_on && self.inside().is_open && !self.ends.iter().any(CancellationToken::is_cancelled)
     }
 
     /// Puts the next lease there. Where nobody looks any more it is given back.
@@ -343,9 +345,21 @@ impl Lease {
     /// See [`Lease`].
     pub async fn check_in(self, report: Checkin) -> Result<CheckedIn, Error> {
         let until = self.until_over();
+        self.check_in_until(report, until).await
+    }
+
+    /// As [`check_in`](Self::check_in), but it is repeated until `enough` comes back.
+    ///
+    /// # Errors
+    /// See [`Lease`].
+    pub async fn check_in_until(
+        self,
+        report: Checkin,
+        enough: impl Future<Output = ()> + Send,
+    ) -> Result<CheckedIn, Error> {
         let wants_next = self.place.as_ref().is_some_and(|place| place.wants_next());
         let place = self.place.clone();
-        let (checked_in, next) = self.report(report, wants_next, until).await?;
+        let (checked_in, next) = self.report(report, wants_next, enough).await?;
         if let (Some(place), Some(next)) = (place, next) {
             // Where nobody looks there any more, it goes back at once: it was not even begun.
             if let Some(unwanted) = place.put_next(next) {
@@ -367,18 +381,6 @@ impl Lease {
         enough: impl Future<Output = ()> + Send,
     ) -> Result<(CheckedIn, Option<Self>), Error> {
         self.unplaced().report(report, true, enough).await
-    }
-
-    /// As [`check_in`](Self::check_in), but it is repeated until `enough` comes back.
-    ///
-    /// # Errors
-    /// See [`Lease`].
-    pub async fn check_in_until(
-        self,
-        report: Checkin,
-        enough: impl Future<Output = ()> + Send,
-    ) -> Result<CheckedIn, Error> {
-        self.unplaced().report(report, false, enough).await.map(|(checked_in, _)| checked_in)
     }
 
     /// A report with this outcome, and nothing else said.

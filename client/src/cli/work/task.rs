@@ -1,12 +1,11 @@
-//! One of a worker's slots: it does a task, checks it in, and goes on with the next that the server gives it in the same
-//! step, until there is none.
+//! One task: the command that does it, its files, and how it is checked in.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::rc::Rc;
 use std::time::Duration;
 
 use poppo::{Checkin, Claimed, IssueNumber, Lease, Outcome, Status, Token};
@@ -17,40 +16,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::report::{Done, Fate};
-use super::{Phase, Worker};
+use super::{Phase, Shift, lock};
 use crate::exit::{Failure, LOST, NOT_STARTED};
 use crate::lease;
-use crate::supervise::{self, Ending};
-
-/// What a slot did, in numbers.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub(super) done: usize,
-    pub(super) failed: usize,
-    pub(super) lost: usize,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, other: Self) {
-        self.done += other.done;
-        self.failed += other.failed;
-        self.lost += other.lost;
-    }
-
-    fn count(&mut self, fate: Fate) {
-        match fate {
-            Fate::Completed | Fate::AwaitingResponse | Fate::Cancelled => self.done += 1,
-            Fate::Queued | Fate::Dead | Fate::Unreported => self.failed += 1,
-            Fate::Lost => self.lost += 1,
-        }
-    }
-}
-
-/// A slot that is taken.
-pub(super) struct Slot {
-    pub(super) worker: Rc<Worker>,
-    pub(super) phase: watch::Receiver<Phase>,
-}
+use crate::supervise::{self, Ending, Stopping};
 
 /// The files of one task, in a folder that nobody else may look into. Removed when it goes out of scope.
 struct Files {
@@ -80,6 +49,24 @@ impl Files {
     }
 }
 
+/// How far the worker is, as one of its tasks is told.
+struct Phases(watch::Receiver<Phase>);
+
+impl Stopping for Phases {
+    /// Comes back when what runs is to end: once for each time that the worker is told so.
+    async fn stopped(&mut self) -> Signal {
+        loop {
+            if self.0.changed().await.is_err() {
+                // Nobody is left to say so.
+                std::future::pending::<()>().await;
+            }
+            if let Phase::Stopping(signal) = *self.0.borrow_and_update() {
+                return signal;
+            }
+        }
+    }
+}
+
 /// What is to be told of a task that ended, before it was told.
 struct Verdict {
     report: Checkin,
@@ -87,28 +74,30 @@ struct Verdict {
     exit: Option<i32>,
 }
 
-impl Slot {
-    /// Does this task, and those that come after it.
-    pub(super) async fn serve(mut self, first: Lease) -> Result<Tally, Failure> {
-        let mut tally = Tally::default();
-        let mut next = Some(first);
-        while let Some(lease) = next {
-            let start = Instant::now();
-            // Each lease of a claim has one.
-            let Some(task) = lease.task().cloned() else { break };
-            let (mut done, following) = self.perform(&task, lease).await?;
-            done.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tally.count(done.status);
-            self.worker.report.borrow_mut().print(&task, &done);
-            if done.status == Fate::Lost {
-                self.worker.look_for_a_successor().await?;
+impl Shift {
+    /// What the worker has done with each task.
+    pub(super) async fn perform(&self, lease: Lease) -> Result<(), Infallible> {
+        // Each lease of a worker has one.
+        let Some(task) = lease.task().cloned() else { return Ok(()) };
+        let start = Instant::now();
+        lock(&self.tally).running += 1;
+        let done = self.have_it_done(&task, lease).await;
+        lock(&self.tally).running -= 1;
+        match done {
+            Ok(mut done) => {
+                done.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                lock(&self.tally).count(done.status);
+                lock(&self.report).print(&task, &done);
             }
-            next = following;
+            Err(failure) => self.fail(failure),
         }
-        Ok(tally)
+        Ok(())
     }
 
-    async fn perform(&mut self, task: &Claimed, lease: Lease) -> Result<(Done, Option<Lease>), Failure> {
+    async fn have_it_done(&self, task: &Claimed, lease: Lease) -> Result<Done, Failure> {
+        let mut phases = Phases(self.phase.subscribe());
+        // What was said before this task came counts, too.
+        phases.0.mark_changed();
         // Removed at the end of all this, when nobody needs them any more.
         let files = Files::of(task);
         let started = match &files {
@@ -117,51 +106,43 @@ impl Slot {
         };
         let (mut child, files) = match started {
             Ok(started) => started,
-            Err(error) => return Err(self.not_started(task, lease, &error).await),
+            Err(error) => return Err(self.not_started(task, lease, &mut phases, &error).await),
         };
-        let grace = self.worker.args.term_grace;
-        let ending = {
-            // What was said before this task came counts, too.
-            self.phase.mark_changed();
-            let mut stop = async || stopping(&mut self.phase).await;
-            supervise::supervise(&mut child, &lease, grace, &mut stop).await?
-        };
-        let verdict = match ending {
-            Ending::Lost(failure) => return Ok((lost(failure, None), None)),
+        let verdict = match supervise::supervise(&mut child, &lease, self.args.term_grace, &mut phases).await? {
+            Ending::Lost(failure) => return Ok(lost(failure, None)),
             Ending::Stopped(signal) => self.given_back(task, signal),
             Ending::Cancelled => self.cancelled(task),
             Ending::Exited(status) => self.exited(task, status, files),
         };
-        self.check_in(task, lease, verdict).await
+        Ok(self.check_in(task, lease, &mut phases, verdict).await)
     }
 
     fn spawn(&self, task: &Claimed, files: &Files) -> io::Result<Child> {
-        let worker = &self.worker;
-        let mut command = supervise::command(&worker.args.command, None)?;
+        let mut command = supervise::command(&self.args.command, None)?;
         command
             .env("POPPO_ISSUE", task.issue.to_string())
             .env("POPPO_TOKEN", task.token.to_string())
-            .env("POPPO_PROJECT", worker.project.key())
-            .env("POPPO_PROCESS", worker.holder.process())
+            .env("POPPO_PROJECT", self.project.key())
+            .env("POPPO_PROCESS", self.holder.process())
             .env("POPPO_TASK", &task.task)
             .env("POPPO_TYPE", &task.task_type)
             .env("POPPO_ATTEMPTS", task.attempts.to_string())
             .env("POPPO_RESULT", files.result());
         supervise::variable(&mut command, "POPPO_TITLE", task.title.as_ref());
         supervise::variable(&mut command, "POPPO_PAYLOAD", files.payload.as_ref());
-        if worker.json {
+        if self.json {
             command.stdout(Stdio::from(io::stderr()));
         }
         command.spawn()
     }
 
     /// The fault is this worker's, not the task's: it goes back at once, and this worker ends.
-    async fn not_started(&mut self, task: &Claimed, lease: Lease, error: &io::Error) -> Failure {
-        let program = self.worker.args.command.first().map(String::as_str).unwrap_or_default();
+    async fn not_started(&self, task: &Claimed, lease: Lease, phases: &mut Phases, error: &io::Error) -> Failure {
+        let program = self.args.command.first().map(String::as_str).unwrap_or_default();
         let message = format!("cannot start {program}: {error}");
         let report = self.failed(task, message.clone(), Duration::ZERO);
         let stopped = async {
-            stopping(&mut self.phase).await;
+            phases.stopped().await;
         };
         let answer = lease.check_in_until(report, stopped).await;
         match lease::checked_in(task.issue, Outcome::Error, answer) {
@@ -171,7 +152,7 @@ impl Slot {
     }
 
     fn failed(&self, task: &Claimed, reason: String, retry: impl Into<Option<Duration>>) -> Checkin {
-        let mut report = Checkin::new(task.issue, self.worker.holder.process(), Outcome::Error);
+        let mut report = Checkin::new(task.issue, self.holder.process(), Outcome::Error);
         report.reason = Some(reason);
         report.retry = retry.into();
         report
@@ -185,19 +166,19 @@ impl Slot {
     }
 
     fn cancelled(&self, task: &Claimed) -> Verdict {
-        let mut report = Checkin::new(task.issue, self.worker.holder.process(), Outcome::Cancelled);
+        let mut report = Checkin::new(task.issue, self.holder.process(), Outcome::Cancelled);
         report.reason = Some("stopped as it was asked to".to_owned());
         Verdict { report, fate: Fate::Cancelled, exit: None }
     }
 
     fn exited(&self, task: &Claimed, status: ExitStatus, files: &Files) -> Verdict {
-        let outcome = supervise::outcome(status, self.worker.args.awaiting_exit);
-        let mut report = Checkin::new(task.issue, self.worker.holder.process(), outcome);
+        let outcome = supervise::outcome(status, self.args.awaiting_exit);
+        let mut report = Checkin::new(task.issue, self.holder.process(), outcome);
         let fate = match outcome {
             Outcome::Completed => Fate::Completed,
             Outcome::AwaitingResponse => Fate::AwaitingResponse,
             _ => {
-                let pause = self.worker.args.retry.map(|again| again.pause(task.attempts));
+                let pause = self.args.retry.map(|again| again.pause(task.attempts));
                 report = self.failed(task, supervise::describe(status), pause);
                 if pause.is_some() { Fate::Queued } else { Fate::Dead }
             }
@@ -211,31 +192,17 @@ impl Slot {
     }
 
     /// Reports, for as long as it takes: only the server can say that the lease is lost.
-    async fn check_in(
-        &mut self,
-        task: &Claimed,
-        lease: Lease,
-        verdict: Verdict,
-    ) -> Result<(Done, Option<Lease>), Failure> {
+    async fn check_in(&self, task: &Claimed, lease: Lease, phases: &mut Phases, verdict: Verdict) -> Done {
         let Verdict { report, mut fate, exit } = verdict;
         let (mut reason, mut retry) = (report.reason.clone(), report.retry);
         let (token, outcome) = (lease.token(), report.outcome);
-        let goes_on = !self.worker.args.once && *self.phase.borrow() == Phase::Working;
         let stopped = async {
-            stopping(&mut self.phase).await;
+            phases.stopped().await;
         };
-        let answer = if goes_on {
-            lease.check_in_and_claim(report, stopped).await
-        } else {
-            lease.check_in_until(report, stopped).await.map(|checked_in| (checked_in, None))
-        };
-        let (answer, next) = match answer {
-            Ok((checked_in, next)) => (Ok(checked_in), next),
-            Err(error) => (Err(error), None),
-        };
+        let answer = lease.check_in_until(report, stopped).await;
         match lease::checked_in(task.issue, outcome, answer) {
             Ok(()) => {}
-            Err(failure) if failure.exit == LOST => return Ok((lost(failure, exit), None)),
+            Err(failure) if failure.exit == LOST => return lost(failure, exit),
             Err(failure) => {
                 reason = Some(failure.message);
                 retry = None;
@@ -251,27 +218,14 @@ impl Slot {
         }
         retry = retry.filter(|_| fate == Fate::Queued);
         let retry_in = retry.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        Ok((Done { status: fate, duration: 0, exit, reason, code: None, retry_in }, next))
+        Done { status: fate, duration: 0, exit, reason, code: None, retry_in }
     }
 
     /// What an issue is whose task was to be tried again: the check-in does not say whether the task was given up instead,
     /// because it failed too often or somebody had called it off. None where somebody else has it since, or nobody knows.
     async fn status_of(&self, issue: IssueNumber, token: Token) -> Option<Status> {
-        let issue = self.worker.project.get(issue).await.ok().flatten();
+        let issue = self.project.get(issue).await.ok().flatten();
         issue.filter(|issue| issue.token == Some(token)).map(|issue| issue.status)
-    }
-}
-
-/// Comes back when this worker is to end what runs: once for each time that it is told so.
-async fn stopping(phase: &mut watch::Receiver<Phase>) -> Signal {
-    loop {
-        if phase.changed().await.is_err() {
-            // Nobody is left to say so.
-            std::future::pending::<()>().await;
-        }
-        if let Phase::Stopping(signal) = *phase.borrow_and_update() {
-            return signal;
-        }
     }
 }
 
