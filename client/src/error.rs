@@ -201,6 +201,8 @@ impl Error {
         }
         match code {
             "ERR" if text.starts_with("unknown command") => Self::NoModule { url: url.to_owned() },
+            // Of who has not said a password yet, a server does not even read a command of more than ten words.
+            "ERR" if text.starts_with("Protocol error: unauthenticated") => Self::from_server("NOAUTH", text, url),
             "ERR" => Self::BadArgument(text.to_owned()),
             "NOAUTH" => Self::Server {
                 code: code.to_owned(),
@@ -298,6 +300,8 @@ mod tests {
         assert!(matches!(unknown, Error::NoModule { .. }));
         assert!(unknown.to_string().contains("poppo up"));
         assert!(matches!(Error::from_server("ERR", "issue must be …", "redis://h"), Error::BadArgument(_)));
+        let long = Error::from_server("ERR", "Protocol error: unauthenticated multibulk length", "redis://h");
+        assert_eq!(long.code(), "NOAUTH");
     }
 
     #[test]

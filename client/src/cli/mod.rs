@@ -30,13 +30,14 @@ mod up;
 mod work;
 
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand};
-use poppo::{Durability, Error, Project};
+use poppo::{Client, Durability, Error, Project};
 
-use crate::discover;
+use crate::discover::{self, Missed, Patience};
 use crate::exit::Failure;
+use crate::human::parse_duration;
 use crate::output::Output;
 
 /// The heading of the options that all subcommands take.
@@ -127,6 +128,19 @@ pub(crate) struct Cli {
     )]
     durability: Option<Copies>,
 
+    /// Wait so long for a server that is away or starts, before anything is asked of it [default: 0s; `run` 1m; without an
+    /// end `work`, `top`, and `events` and `labels` with --follow]
+    #[arg(
+        long,
+        env = "POPPO_WAIT",
+        hide_env_values = true,
+        global = true,
+        value_name = "DURATION",
+        value_parser = wait,
+        help_heading = COMMON
+    )]
+    wait: Option<Wait>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -171,6 +185,8 @@ pub(crate) struct Context {
     url: Option<String>,
     project: String,
     durability: Option<Durability>,
+    /// For how long a server that is away is waited for, where somebody said so.
+    wait: Option<Duration>,
     pub(crate) out: Output,
 }
 
@@ -182,12 +198,56 @@ fn copies(text: &str) -> Result<Copies, String> {
     if text.is_empty() { Ok(Copies(None)) } else { text.parse().map(|durability| Copies(Some(durability))) }
 }
 
+/// How long a server is waited for; an empty variable counts as one that is not set.
+#[derive(Debug, Clone, Copy)]
+struct Wait(Option<Duration>);
+
+fn wait(text: &str) -> Result<Wait, String> {
+    if text.is_empty() { Ok(Wait(None)) } else { parse_duration(text).map(|time| Wait(Some(time))) }
+}
+
 impl Context {
     /// The project on the server that is meant, connected.
     pub(crate) async fn project(&self) -> Result<Project, Failure> {
-        let client = discover::connect(self.url.as_deref()).await?;
-        let client = if self.durability.is_some() { client.durable(self.durability).await? } else { client };
-        Ok(client.project(&self.project))
+        self.project_after(Patience::NONE).await
+    }
+
+    /// The same, for a command that usually waits for its server. Nothing was asked before that could have been done, so a
+    /// wait repeats nothing.
+    pub(crate) async fn project_after(&self, usual: Patience) -> Result<Project, Failure> {
+        let patience = self.wait.map_or(usual, Patience::Said);
+        discover::wait_for(patience, async || {
+            let client = discover::connect(self.url.as_deref()).await?;
+            let client = if self.durability.is_some() { client.durable(self.durability).await? } else { client };
+            let project = client.project(&self.project);
+            if patience != Patience::NONE {
+                see_it_answer(project.stats().await)?;
+            }
+            Ok(project)
+        })
+        .await
+    }
+
+    /// The server on its own, for who looks at it and not at a project.
+    async fn server(&self) -> Result<Client, Failure> {
+        let patience = self.wait.map_or(Patience::NONE, Patience::Said);
+        discover::wait_for(patience, async || {
+            let client = discover::connect(self.url.as_deref()).await?;
+            if patience != Patience::NONE {
+                see_it_answer(client.ping().await)?;
+            }
+            Ok(client)
+        })
+        .await
+    }
+}
+
+/// A server that lets us in may still load its data, or not know yet who has the project. Whatever else it says to a
+/// question, it answers.
+fn see_it_answer<T>(answer: Result<T, Error>) -> Result<(), Missed> {
+    match answer {
+        Err(error) if error.may_pass() => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
@@ -217,7 +277,8 @@ impl Cli {
         let url = self.url.filter(|url| !url.is_empty());
         let project = Some(self.project).filter(|key| !key.is_empty()).unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
         let durability = self.durability.and_then(|Copies(durability)| durability);
-        let context = Context { url, project, durability, out: Output::new(self.json) };
+        let wait = self.wait.and_then(|Wait(wait)| wait);
+        let context = Context { url, project, durability, wait, out: Output::new(self.json) };
         match self.command {
             Command::Up(args) => return up::run(args, &context).await,
             Command::Work(args) => return work::run(args, &context).await,

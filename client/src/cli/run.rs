@@ -11,11 +11,16 @@ use poppo::{Checkin, Checkout, IssueNumber, Lease, Life, Outcome, Project};
 use tokio::process::Child;
 
 use crate::cli::Context;
+use crate::discover::Patience;
 use crate::exit::{FAILED, Failure, NOT_STARTED};
 use crate::human::parse_duration;
 use crate::lease;
 use crate::process::{self, Stops};
 use crate::supervise::{self, Ending};
+
+/// For how long a server that is away is waited for: longer than a failover or a restart takes, and not so long that whoever
+/// waits for our exit status would not hear of a server that is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Check an issue out, run a command while it is ours, and check it in by how the command ended
 ///
@@ -89,7 +94,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
     // From here on a signal waits for us, so that none comes between the checkout and the command.
     let mut stops = Stops::listen()?;
-    let project = context.project().await?;
+    let project = tokio::select! {
+        project = context.project_after(Patience::Usual(PATIENCE)) => project?,
+        signal = stops.next() => return Ok(ExitCode::from(process::exit_by(signal))),
+    };
     let life = Life::current();
     let process = args.process.clone().unwrap_or_else(|| life.default_process_name());
     let holder = lease::holder(&project, process.clone(), life.clone());

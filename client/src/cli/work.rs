@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::again::Again;
 use self::report::{Report, Tally};
 use crate::cli::{Context, claim};
+use crate::discover::Patience;
 use crate::exit::{FAILED, Failure, LOST, NOT_STARTED};
 use crate::human::parse_duration;
 use crate::lease;
@@ -133,7 +134,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
     if !is_program(program) {
         return Err(Failure::new(NOT_STARTED, "FAILED", format!("cannot start {program}: there is no such program")));
     }
-    let project = context.project().await?;
+    let usual = if args.once { Patience::NONE } else { Patience::Endless };
+    let project = tokio::select! {
+        project = context.project_after(usual) => project?,
+        // Drained before it began.
+        _ = stops.next() => return Ok(ExitCode::SUCCESS),
+    };
     let life = Life::current();
     let process = args.process.clone().unwrap_or_else(|| life.default_process_name());
     let holder = lease::holder(&project, process, life);
