@@ -179,7 +179,7 @@ fn what_is_wrong_from_the_start_is_said_without_taking_the_screen() {
     let mut nowhere = bare(directory.path());
     nowhere.args(["--url", "redis://127.0.0.1:1", "top"]);
     // A server that does not answer is waited for.
-    let mut top = Terminal::start(&nowhere, 24, 80);
+    let top = Terminal::start(&nowhere, 24, 80);
     top.wait_for("cannot reach");
     assert!(top.is_restored());
 }
