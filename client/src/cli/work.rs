@@ -1,9 +1,10 @@
 //! `poppo work`: the library's `Worker`, and a command that does its tasks.
 //!
-//! Here are its arguments, and what it makes of signals. What happens to one task is in `task`, what is printed in `report`,
-//! when a failed task is tried again in `again`.
+//! Here are its arguments, and what it makes of signals. What happens to one task is in `task`, its files are in
+//! `files`, what is printed in `report`, when a failed task is tried again in `again`.
 
 mod again;
+mod files;
 mod report;
 mod task;
 
@@ -134,6 +135,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
     if !is_program(program) {
         return Err(Failure::new(NOT_STARTED, "FAILED", format!("cannot start {program}: there is no such program")));
     }
+    files::remove_what_the_dead_left();
     let usual = if args.once { Patience::NONE } else { Patience::Endless };
     let project = tokio::select! {
         project = context.project_after(usual) => project?,

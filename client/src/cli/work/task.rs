@@ -1,53 +1,23 @@
-//! One task: the command that does it, its files, and how it is checked in.
+//! One task: the command that does it, and how it is checked in.
 
 use std::convert::Infallible;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use poppo::{Checkin, Claimed, IssueNumber, Lease, Outcome, Status, Token};
 use rustix::process::Signal;
-use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::files::Files;
 use super::report::{Done, Fate};
 use super::{Phase, Shift, lock};
 use crate::exit::{Failure, LOST, NOT_STARTED};
 use crate::lease;
 use crate::supervise::{self, Ending, Stopping};
-
-/// The files of one task, in a folder that nobody else may look into. Removed when it goes out of scope.
-struct Files {
-    folder: TempDir,
-    payload: Option<PathBuf>,
-}
-
-impl Files {
-    fn of(task: &Claimed) -> io::Result<Self> {
-        let private = fs::Permissions::from_mode(0o700);
-        let folder = tempfile::Builder::new().prefix("poppo-task-").permissions(private).tempdir()?;
-        let payload = match &task.payload {
-            None => None,
-            Some(json) => {
-                let path = folder.path().join("payload.json");
-                let mut file = tempfile::Builder::new().tempfile_in(folder.path())?;
-                file.write_all(json.as_bytes())?;
-                file.persist(&path).map_err(|error| error.error)?;
-                Some(path)
-            }
-        };
-        Ok(Self { folder, payload })
-    }
-
-    fn result(&self) -> PathBuf {
-        self.folder.path().join("result.json")
-    }
-}
 
 /// How far the worker is, as one of its tasks is told.
 struct Phases(watch::Receiver<Phase>);
@@ -237,35 +207,5 @@ fn lost(failure: Failure, exit: Option<i32>) -> Done {
         reason: Some(failure.message),
         code: Some(failure.code),
         retry_in: None,
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_payload_is_for_its_worker_alone_and_goes_with_the_task() {
-        let task = Claimed {
-            issue: 7.try_into().unwrap(),
-            token: 9.try_into().unwrap(),
-            task: "7:fix".to_owned(),
-            task_type: "fix".to_owned(),
-            title: None,
-            payload: Some("{\"a\": 1}".to_owned()),
-            attempts: 0,
-            waited: 0,
-        };
-        let files = Files::of(&task).unwrap();
-        let payload = files.payload.clone().unwrap();
-        assert_eq!(fs::read_to_string(&payload).unwrap(), "{\"a\": 1}");
-        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&payload), 0o600);
-        assert_eq!(mode(files.folder.path()), 0o700);
-        drop(files);
-        assert!(!payload.exists());
-        let files = Files::of(&Claimed { payload: None, ..task }).unwrap();
-        assert_eq!(files.payload, None);
     }
 }
