@@ -3,6 +3,13 @@
 use std::time::Duration;
 
 /// The server said no, and nothing was changed. Each carries the server's sentence, without the code before it.
+///
+/// ```
+/// use poppo::Refusal;
+///
+/// let refusal = Refusal::Held("issue 123 is checked out by worker-1".to_owned());
+/// assert_eq!(refusal.code(), "HELD");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -64,6 +71,18 @@ const PASSING: [&str; 8] =
     ["LOADING", "UNBLOCKED", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"];
 
 /// Why a call did not do what it was asked.
+///
+/// ```
+/// use poppo::{Error, Refusal};
+///
+/// let error = Error::from(Refusal::Stale("token 7 of issue 123 is no longer valid".to_owned()));
+/// assert_eq!(error.code(), "STALE");
+/// assert!(!error.may_pass(), "asked again, it would be refused again");
+/// match error {
+///     Error::Refused(Refusal::Stale(text)) => println!("too late: {text}"),
+///     other => println!("{other}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -185,6 +204,8 @@ impl Error {
 
     /// Whether the same question may be answered later: the server is away, starts, changes its role, broke off a wait, or
     /// lacks replicas to confirm a write.
+    ///
+    /// Example: [`Error`], and [`Claim`](crate::Claim).
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {

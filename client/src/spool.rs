@@ -56,6 +56,8 @@ pub(crate) struct Kept {
 
 impl Spool {
     /// This folder, which is made where it is missing once something is to be kept.
+    ///
+    /// Example: [`Spool`].
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
@@ -63,6 +65,24 @@ impl Spool {
 
     /// The folder that the variable `POPPO_SPOOL` names, else `poppo/spool` in `$XDG_STATE_HOME`, which is
     /// `~/.local/state` unless it is set. None where neither these nor `HOME` are set: then nothing is kept.
+    ///
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// use poppo::Spool;
+    ///
+    /// if let Some(spool) = Spool::standard() {
+    ///     let (waiting, unusable) = spool.list()?;
+    ///     for report in waiting {
+    ///         println!("issue {} of {} waits since {}", report.issue, report.project, report.at);
+    ///     }
+    ///     for (file, why) in unusable {
+    ///         println!("{}: {why}", file.display());
+    ///     }
+    ///     println!("removed: {:?}", spool.clean()?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn standard() -> Option<Self> {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty());
@@ -70,6 +90,8 @@ impl Spool {
     }
 
     /// The folder.
+    ///
+    /// Example: [`Spool`].
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -77,6 +99,8 @@ impl Spool {
 
     /// Removes the files that were set aside, of all projects, and answers which they were. They are reports that can never be
     /// delivered; [`list`](Self::list) tells what is wrong with each.
+    ///
+    /// Example: [`standard`](Self::standard).
     ///
     /// # Errors
     /// Where a folder cannot be read or written.

@@ -27,9 +27,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// | returns an error | | `error`, with its text as the reason; the task waits again where there is a [`retry`](Self::retry) policy, else it is dead |
 /// | returns `Ok` | | `error`, reason `dropped`, as above |
 /// | panics | | `error`, reason `panicked`, as above |
-/// | returns anything, or goes on for too long | after [`Fate::Cancelled`] | `cancelled` |
-/// | returns anything, or goes on for too long | after [`Fate::Stopped`] | `queued` again, for others |
-/// | goes on for too long | after [`Fate::Lost`] | nothing: it is another's |
+/// | returns anything, or goes on for too long | after [`Fate::Cancelled`](crate::Fate::Cancelled) | `cancelled` |
+/// | returns anything, or goes on for too long | after [`Fate::Stopped`](crate::Fate::Stopped) | `queued` again, for others |
+/// | goes on for too long | after [`Fate::Lost`](crate::Fate::Lost) | nothing: it is another's |
 ///
 /// It watches [`Lease::stop_token`], and has [`grace`](Self::grace) to end after that; then its future is dropped.
 ///
@@ -60,6 +60,27 @@ const GRACE: Duration = Duration::from_secs(10);
 ///     .await
 /// # }
 /// ```
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use poppo::Worker;
+/// use std::time::Duration;
+/// use tokio_util::sync::CancellationToken;
+///
+/// // As a cron job: what there is, at most eight at a time, and no longer than told.
+/// let stop = CancellationToken::new();
+/// let worker = Worker::new(&project)
+///     .process("nightly")
+///     .jobs(8)
+///     .once()
+///     .ttl(Duration::from_secs(300))
+///     .grace(Duration::from_secs(30))
+///     .stop_on(stop.clone());
+/// worker.holder().on_notice(|notice| eprintln!("{notice}"));
+/// worker.run(|lease| async move { lease.complete("").await.map(drop) }).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Worker {
     holder: Holder,
@@ -75,12 +96,24 @@ pub struct Worker {
 
 impl Worker {
     /// A worker for this project: one job at a time, tasks of any type, failed tasks are dead, named after host and PID.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn new(project: &Project) -> Self {
         Self::of(project.holder(Life::current().default_process_name()))
     }
 
     /// A worker whose leases this holder has.
+    ///
+    /// ```no_run
+    /// # use poppo::Worker;
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// let holder = project.holder("worker-1");
+    /// holder.keep_in(None);
+    /// let worker = Worker::of(holder);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn of(holder: Holder) -> Self {
         Self {
@@ -97,6 +130,8 @@ impl Worker {
     }
 
     /// Its process name: 1 to 128 bytes of printable ASCII without blanks, no other process's.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn process(mut self, name: impl Into<String>) -> Self {
         self.holder = self.holder.project().holder(name);
@@ -104,6 +139,8 @@ impl Worker {
     }
 
     /// How many tasks at a time: 1 to 256; what is less or more counts as that.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn jobs(mut self, jobs: usize) -> Self {
         self.jobs = jobs.clamp(1, MOST_JOBS);
@@ -111,6 +148,8 @@ impl Worker {
     }
 
     /// Only tasks of these types, 1 to 64 of them; of any where there are none.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         self.types = types.into_iter().map(Into::into).collect();
@@ -119,6 +158,8 @@ impl Worker {
 
     /// At most one task for each job, where there is one; then [`run`](Self::run) comes back. It waits neither for a task nor
     /// for a server that is away: for a cron job, or a test.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn once(mut self) -> Self {
         self.once = true;
@@ -126,6 +167,8 @@ impl Worker {
     }
 
     /// How long its leases last without a heartbeat: 1 s to 24 h. Default: the project's `heartbeat-ttl`.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -134,6 +177,8 @@ impl Worker {
 
     /// Has failed tasks wait again, for the pause that this gives after so many failed runs. They are dead once they have
     /// failed `max-attempts` times, a setting of the project.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn retry(mut self, pauses: Backoff) -> Self {
         self.retry = Some(pauses);
@@ -142,6 +187,8 @@ impl Worker {
 
     /// How long the function may go on after its work has to stop, before its future is dropped. Default: 10 s;
     /// [`Duration::MAX`] for a function that is sure to end.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -149,6 +196,8 @@ impl Worker {
     }
 
     /// When this token is cancelled, nothing new is claimed, what runs is finished, and [`run`](Self::run) comes back.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn drain_on(mut self, token: CancellationToken) -> Self {
         // Its own end is not for others to hear of.
@@ -158,6 +207,8 @@ impl Worker {
 
     /// When this token is cancelled, what runs has to stop, too, and goes back into the queue: all leases of its
     /// [`holder`](Self::holder).
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn stop_on(mut self, token: CancellationToken) -> Self {
         self.stop = token;
@@ -165,6 +216,8 @@ impl Worker {
     }
 
     /// Who holds its leases: for notices, and for where reports are kept.
+    ///
+    /// Example: [`Worker`].
     #[must_use]
     pub fn holder(&self) -> &Holder {
         &self.holder
@@ -175,6 +228,8 @@ impl Worker {
     ///
     /// At its end it waits for up to 5 s until everything is reported that goes on in the background. What is not by then goes
     /// on, and is kept on disk where the runtime ends.
+    ///
+    /// Example: [`Worker`].
     ///
     /// # Errors
     /// After what runs was finished: where the server refuses to be asked, as in [`Project::claim`];

@@ -11,6 +11,8 @@ use crate::spool::Delivered;
 use crate::types::{IssueNumber, Token};
 
 /// Why the work under a lease has to stop.
+///
+/// Example: [`Lease`](crate::Lease), [`Lease::release`](crate::Lease::release).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
@@ -66,6 +68,8 @@ impl Destiny {
 }
 
 /// Something that a [`Holder`](crate::Holder) met with and went on from. It is for a log: nothing needs to be done.
+///
+/// Example: [`Holder::on_notice`](crate::Holder::on_notice).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice {

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// What became of one file.
+///
+/// Example: [`Spool::deliver`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Delivered {
@@ -35,6 +37,8 @@ pub enum Delivered {
 }
 
 /// What a delivery came to.
+///
+/// Example: [`Spool::deliver`].
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -121,6 +125,8 @@ impl Spool {
 
     /// Everything that waits, for whatever server, oldest first, and the files that cannot be read, each with what is
     /// wrong with it. Changes nothing.
+    ///
+    /// Example: [`standard`](Self::standard).
     ///
     /// # Errors
     /// Where the folder is there and cannot be read.
