@@ -25,8 +25,8 @@ const HEADINGS: &[&str] = &["ID", "TIME", "ISSUE", "EVENT", "CHANGE", "PROCESS",
 /// does where a server that crashed lost events that were shown already. Then `poppo list` shows how things stand.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. A reader that went
-away is exit code 0.
+Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. Where
+its reader goes away, the exit code is 0.
 
 Example:
   $ poppo events --follow --since-now

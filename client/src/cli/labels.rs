@@ -22,8 +22,8 @@ const HEADINGS: &[&str] = &["ISSUE", "STATUS", "VERSION"];
 /// more. What was listed and never confirmed is listed again by the next `poppo labels`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. A reader that went
-away is exit code 0.
+Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. Where
+its reader goes away, the exit code is 0.
 
 Example:
   $ poppo labels -f --json | jq --unbuffered -r '\"\\(.issue) \\(.status) \\(.version)\"' |

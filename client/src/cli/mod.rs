@@ -92,8 +92,9 @@ pub(crate) struct Cli {
         global = true,
         value_name = "URL",
         help_heading = COMMON,
-        help = "The server: redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
-                redis+sentinel://host,host/primary or redis+cluster://host,host"
+        help = "The server, such as redis://host or unix:///path/to/socket",
+        long_help = "The server: redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
+                     redis+sentinel://host,host/primary or redis+cluster://host,host"
     )]
     url: Option<String>,
 
@@ -109,14 +110,16 @@ pub(crate) struct Cli {
     )]
     project: String,
 
-    /// Print one JSON document instead of text (with --follow, and `work`, one a line), and errors as
-    /// {"error":{"code","message"}} on stderr
+    /// Print JSON instead of text
+    ///
+    /// One document; with --follow, and of `work`, one a line. Errors are {"error":{"code","message"}} on stderr.
     #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
 
-    /// Wait for copies of each checkout, claim and check-in: replicas=N, aof (on disk), or both, and timeout=1s. Where
-    /// there are too few, what was asked is done all the same: `work` and `run` say so and go on, the other commands print
-    /// their answer and exit with 1
+    /// Wait for copies of each checkout, claim and check-in, such as replicas=1
+    ///
+    /// replicas=N, aof (on disk), or both, and timeout=1s. Where there are too few in time, what was asked is done all the
+    /// same: `work` and `run` say so and go on, the other commands print their answer and exit with 1.
     #[arg(
         long,
         env = "POPPO_DURABILITY",
@@ -128,8 +131,10 @@ pub(crate) struct Cli {
     )]
     durability: Option<Copies>,
 
-    /// Wait so long for a server that is away or starts, before anything is asked of it [default: 0s; `run` 1m; without an
-    /// end `work`, `top`, and `events` and `labels` with --follow]
+    /// Wait so long at the start for a server that is away
+    ///
+    /// By default `work`, `top`, and `events` and `labels` with --follow wait without an end, `run` waits for a minute, and all
+    /// others fail at once. It is about the start alone: a server that goes away later is the command's own affair.
     #[arg(
         long,
         env = "POPPO_WAIT",

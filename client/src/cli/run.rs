@@ -28,13 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `error`. Where the lease is lost (the server says so, or has been away for as long as the lease lasts), the command
 /// gets TERM, then KILL, and nothing is reported. INT, TERM and HUP are passed on, and the issue is checked in as
 /// `cancelled`; so it is where somebody asked for that with `poppo cancel`. A report that the server cannot take for as long as
-/// the lease lasts is kept on disk: see `poppo spool`.
+/// the lease lasts is kept on disk: see `poppo spool`. A server that is away at the start is waited for, for a minute or as
+/// --wait says.
 ///
 /// The command finds POPPO_ISSUE, POPPO_TOKEN, POPPO_PROJECT and POPPO_PROCESS in its environment, and POPPO_RESULT where
-/// there is a result file. Whatever it changes
-/// elsewhere should carry the token along: the higher one is the newer lease. It runs in a process group of its own
-/// and therefore cannot read from the terminal. On Linux it gets TERM if `poppo run` is killed; what it started itself
-/// does not.
+/// there is a result file. Whatever it changes elsewhere should carry the token along: the higher one is the newer lease. It
+/// runs in a process group of its own and therefore cannot read from the terminal. On Linux it gets TERM if `poppo run` is
+/// killed; what it started itself does not.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Exit codes: 0 the command did it, 1 it failed, 75 somebody else has the issue, 76 the lease was

@@ -26,7 +26,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Show what waits, for whatever server; needs none
+    /// Show what waits on this host, for any server; asks none
     List,
     /// Deliver what waits for this project of this server
     ///

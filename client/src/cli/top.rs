@@ -20,7 +20,7 @@ use crate::top::{self, Look};
 /// ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-It needs a terminal; for programs there is `poppo stats --json`. Without one, it is exit code 2.
+It needs a terminal; for programs there is `poppo stats --json`. Without one, it ends with exit code 2.
 
 Example:
   $ poppo top --project acme/widgets")]
