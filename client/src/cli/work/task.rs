@@ -108,6 +108,8 @@ impl Shift {
 
     /// The fault is this worker's, not the task's: it goes back at once, and this worker ends.
     async fn not_started(&self, task: &Claimed, lease: Lease, phases: &mut Phases, error: &io::Error) -> Failure {
+        // Before the report, so that it brings no next task.
+        self.take_nothing_new();
         let program = self.args.command.first().map(String::as_str).unwrap_or_default();
         let message = format!("cannot start {program}: {error}");
         let report = self.failed(task, message.clone(), Duration::ZERO);
