@@ -266,16 +266,16 @@ impl Holder {
         let mut is_away = false;
         loop {
             let answer = self.claim_once(&rounds.question()).await;
-            match &answer {
-                Err(error) if !is_away && error.may_pass() && claim.block != Block::No => {
-                    is_away = true;
-                    self.notice(&Notice::NotClaimed { error: error.to_string() });
-                }
-                Ok(_) if std::mem::take(&mut is_away) => self.notice(&Notice::Back),
-                _ => {}
+            if answer.is_ok() && std::mem::take(&mut is_away) {
+                self.notice(&Notice::Back);
             }
+            let failure = answer.as_ref().err().filter(|_| !is_away).map(ToString::to_string);
             if let Some(answer) = rounds.settle(answer).await {
                 return answer;
+            }
+            if let Some(error) = failure {
+                is_away = true;
+                self.notice(&Notice::NotClaimed { error });
             }
         }
     }
