@@ -27,6 +27,21 @@ const REDIRECTIONS: usize = 8;
 
 /// A Redis server with the Poppo module, or a file. Cheap to clone; clones share one connection, besides those of calls that
 /// wait.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), poppo::Error> {
+/// use poppo::Client;
+///
+/// let client = Client::connect("rediss://worker:secret@redis.example:6380?ca=/etc/ssl/ours.pem").await?;
+/// assert_eq!(client.url(), "rediss://worker:***@redis.example:6380?ca=/etc/ssl/ours.pem");
+/// client.ping().await?;
+/// let skew = client.time().await?.duration_since(std::time::SystemTime::now());
+/// println!("its clock is ahead of ours by {:?}", skew.unwrap_or_default());
+/// let project = client.project("acme/widgets");
+/// assert_eq!(project.key(), "acme/widgets");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     backend: Backend,
@@ -68,6 +83,8 @@ impl Client {
     /// `durability=replicas=1` (see [`Durability`]); and with TLS `ca=FILE`, the authorities to be trusted instead of the
     /// system's, and `cert=FILE` and `key=FILE`, a certificate of our own, all in PEM form.
     ///
+    /// Example: [`Client`].
+    ///
     /// # Errors
     /// [`Error::Url`] where the URL cannot be used, [`Error::Connection`] or [`Error::Timeout`] (after 3 s) where
     /// nobody answers there, [`Error::Tls`] where the server's certificate is not to be trusted, and [`Error::Server`] where
@@ -86,6 +103,16 @@ impl Client {
     }
 
     /// The same client, whose checkouts, claims and check-ins wait until there are so many copies; none waits for none.
+    ///
+    /// ```no_run
+    /// # use poppo::{Client, Durability};
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::connect("redis://127.0.0.1").await?;
+    /// let client = client.durable(Some("replicas=1,timeout=500ms".parse::<Durability>()?)).await?;
+    /// assert_eq!(client.durability().map(|durability| durability.replicas), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Durability`] where the server cannot tell: `aof` needs Redis 7.2 or newer, or Valkey 8, and an append-only
@@ -118,6 +145,8 @@ impl Client {
     }
 
     /// The server's URL, without its password; or the file's.
+    ///
+    /// Example: [`Client`].
     #[must_use]
     pub fn url(&self) -> &str {
         match &self.backend {
@@ -136,6 +165,8 @@ impl Client {
     }
 
     /// What checkouts, claims and check-ins wait for.
+    ///
+    /// Example: [`durable`](Self::durable).
     #[must_use]
     pub fn durability(&self) -> Option<Durability> {
         self.durability
@@ -146,12 +177,16 @@ impl Client {
     }
 
     /// A project on this server, by its key: `acme/widgets`, say. It need not exist yet.
+    ///
+    /// Example: [`Client`].
     #[must_use]
     pub fn project(&self, key: impl Into<String>) -> Project {
         Project::new(self.clone(), key.into())
     }
 
     /// Asks for nothing but an answer.
+    ///
+    /// Example: [`Client`].
     ///
     /// # Errors
     /// Where none comes.
@@ -160,6 +195,8 @@ impl Client {
     }
 
     /// The server's clock, by which all times in answers are told.
+    ///
+    /// Example: [`Client`].
     ///
     /// # Errors
     /// Where the server cannot be reached or does not tell.
@@ -175,6 +212,18 @@ impl Client {
 
     /// Gives the connection up; the next command opens a new one. Calls that wait keep theirs. For callers that waited for
     /// an answer as long as they could: a connection that leads nowhere may never say so.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration; use poppo::Heartbeat;
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// let heartbeat = Heartbeat::new("worker-1");
+    /// if tokio::time::timeout(Duration::from_secs(5), project.heartbeat(&heartbeat)).await.is_err() {
+    ///     // The next question goes by a new connection.
+    ///     project.client().disconnect().await;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn disconnect(&self) {
         if let Backend::Servers(links) = &self.backend {
             links.clear();

@@ -3,6 +3,13 @@
 use std::time::Duration;
 
 /// The server said no, and nothing was changed. Each carries the server's sentence, without the code before it.
+///
+/// ```
+/// use poppo::Refusal;
+///
+/// let refusal = Refusal::Held("issue 123 is checked out by worker-1".to_owned());
+/// assert_eq!(refusal.code(), "HELD");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -64,6 +71,18 @@ const PASSING: [&str; 8] =
     ["LOADING", "UNBLOCKED", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"];
 
 /// Why a call did not do what it was asked.
+///
+/// ```
+/// use poppo::{Error, Refusal};
+///
+/// let error = Error::from(Refusal::Stale("token 7 of issue 123 is no longer valid".to_owned()));
+/// assert_eq!(error.code(), "STALE");
+/// assert!(!error.may_pass(), "asked again, it would be refused again");
+/// match error {
+///     Error::Refused(Refusal::Stale(text)) => println!("too late: {text}"),
+///     other => println!("{other}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -196,6 +215,8 @@ impl Error {
 
     /// Whether the same question may be answered later: the server is away, starts, changes its role, broke off a wait, or
     /// lacks replicas to confirm a write.
+    ///
+    /// Example: [`Error`], and [`Claim`](crate::Claim).
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
@@ -213,6 +234,8 @@ impl Error {
         }
         match code {
             "ERR" if text.starts_with("unknown command") => Self::NoModule { url: url.to_owned() },
+            // Of who has not said a password yet, a server does not even read a command of more than ten words.
+            "ERR" if text.starts_with("Protocol error: unauthenticated") => Self::from_server("NOAUTH", text, url),
             "ERR" => Self::BadArgument(text.to_owned()),
             "NOAUTH" => Self::Server {
                 code: code.to_owned(),
@@ -310,6 +333,8 @@ mod tests {
         assert!(matches!(unknown, Error::NoModule { .. }));
         assert!(unknown.to_string().contains("poppo up"));
         assert!(matches!(Error::from_server("ERR", "issue must be …", "redis://h"), Error::BadArgument(_)));
+        let long = Error::from_server("ERR", "Protocol error: unauthenticated multibulk length", "redis://h");
+        assert_eq!(long.code(), "NOAUTH");
     }
 
     #[test]

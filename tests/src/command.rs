@@ -45,6 +45,7 @@ pub fn bare(directory: &Path) -> Command {
         "POPPO_URL",
         "POPPO_PROJECT",
         "POPPO_DURABILITY",
+        "POPPO_WAIT",
         "POPPO_PROCESS",
         "POPPO_ISSUE",
         "POPPO_TOKEN",

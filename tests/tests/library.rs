@@ -140,6 +140,50 @@ async fn progress_goes_with_the_next_beat_and_is_not_a_beat_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_works_once_takes_one_task_for_each_job_and_waits_for_nothing() {
+    let mut server = Server::start();
+    let mut connection = server.connect();
+    for number in 1..=3 {
+        connection.ok(&format!("POPPO.ENQUEUE p {number}"));
+    }
+    let (holder, said) = holder(&server, "w").await;
+    let worker = Worker::of(holder).jobs(2).once();
+    let function = |lease: poppo::Lease| async move { lease.complete("").await.map(drop) };
+    worker.clone().run(function).await.unwrap();
+    assert_eq!([1, 2, 3].map(|number| status(&server, number)), ["completed", "completed", "queued"]);
+    worker.clone().run(function).await.unwrap();
+    worker.clone().run(function).await.unwrap();
+    assert_eq!(connection.ok("POPPO.STATS p").count("tasks.finished"), 3);
+    server.kill9();
+    let error = worker.run(function).await.unwrap_err();
+    assert!(error.may_pass(), "{error}");
+    assert_eq!(*said.lock().unwrap(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_waits_for_its_server_says_so_once() {
+    let mut server = Server::start();
+    let (holder, said) = holder(&server, "w").await;
+    let drain = CancellationToken::new();
+    let function = |lease: poppo::Lease| async move { lease.complete("").await.map(drop) };
+    let running = tokio::spawn(Worker::of(holder).drain_on(drain.clone()).run(function));
+    let mut connection = server.connect();
+    until("it waits", move || connection.text("CLIENT LIST").contains("cmd=POPPO.CLAIM")).await;
+    server.kill9();
+    let heard = Arc::clone(&said);
+    until("it says so", move || heard.lock().unwrap().iter().any(|line| line.contains("waiting for it"))).await;
+    server.start_again();
+    let heard = Arc::clone(&said);
+    server.connect().ok("POPPO.ENQUEUE p 1");
+    until("it says that it is back", move || heard.lock().unwrap().iter().any(|line| line.contains("answers again")))
+        .await;
+    drain.cancel();
+    running.await.unwrap().unwrap();
+    let said = said.lock().unwrap();
+    assert_eq!(said.iter().filter(|line| line.contains("waiting for it")).count(), 1, "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_busy_worker_needs_one_round_trip_a_task() {
     const TASKS: u64 = 200;
     let server = Server::start();

@@ -69,6 +69,36 @@ fn an_idle_worker_drains_at_once_and_takes_nothing_on_its_way_out() {
 }
 
 #[test]
+fn the_files_of_a_killed_worker_go_when_the_next_one_starts() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let folder = server.dir().join("tmp");
+    std::fs::create_dir(&folder).unwrap();
+    let start = |name: &str, options: &[&str]| {
+        let arguments = [&["work", "--process", name], options, &["--", "sh", "-c", UNTIL_STOP]].concat();
+        let mut command = poppo(&server, &arguments);
+        command.env("TMPDIR", &folder);
+        Following::of(server.dir(), name, command)
+    };
+    let folders = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect::<BTreeSet<_>>();
+    connection.ok("POPPO.ENQUEUE p 1 PAYLOAD '{\"secret\":1}'");
+    let mut killed = start("killed", &[]);
+    words(&server.dir().join("pids"), 2);
+    let left = folders();
+    assert_eq!(left.len(), 1);
+    connection.ok("POPPO.ENQUEUE p 2");
+    let _living = start("living", &[]);
+    words(&server.dir().join("pids"), 4);
+    assert!(left.is_subset(&folders()), "its worker lives");
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    assert_eq!(folders().len(), 2);
+    assert_eq!(start("next", &["--once"]).exit_code(), Some(75));
+    assert_eq!(folders().len(), 1);
+    assert!(left.is_disjoint(&folders()), "the other one's is there still");
+}
+
+#[test]
 fn work_goes_on_while_the_server_is_away_and_is_reported_when_it_is_back() {
     let mut server = durable();
     server.connect().ok("POPPO.CONFIG p SET heartbeat-ttl 20000");

@@ -358,8 +358,10 @@ fn a_command_that_is_not_there_costs_no_task_an_attempt() {
     let script = server.dir().join("script");
     std::fs::write(&script, "#!/nowhere/to/be/found\n").unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    connection.ok("POPPO.ENQUEUE p 2");
     assert_eq!(refusal(&server, &["work", "--", "./script"]).0, 127);
     assert_eq!(status(&mut connection, 1), "queued");
+    assert_eq!(connection.ok("POPPO.STATS p").count("checkouts"), 1, "the other task was not even begun");
 }
 
 #[test]
