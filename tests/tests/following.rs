@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     reason = "in a test a panic is the report"
 )]
+#![allow(clippy::duplicate_mod, reason = "the same tests, on a server and on a file")]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! The life of a lease: checkout, check-in, takeover, repair, eviction, and the lives of the processes that hold it.
 //! The same on a server and in a file.
+#![allow(clippy::duplicate_mod, reason = "the same tests, on a server and on a file")]
 
 #[path = "both"]
 mod server {

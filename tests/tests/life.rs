@@ -1,5 +1,6 @@
 //! Signs of life: heartbeats, the host agent's word, and who is an orphan.
 //! The same on a server and in a file.
+#![allow(clippy::duplicate_mod, reason = "the same tests, on a server and on a file")]
 
 #[path = "both"]
 mod server {

@@ -2,6 +2,7 @@
 //! The same on a server and in a file.
 
 #![allow(clippy::indexing_slicing, reason = "in a test a panic is the report")]
+#![allow(clippy::duplicate_mod, reason = "the same tests, on a server and on a file")]
 
 use poppo_tests::Reply as _;
 
