@@ -257,12 +257,16 @@ pub struct Beat {
 
 impl Beat {
     /// Whether the process still has this lease.
+    ///
+    /// Example: [`Heartbeat`](crate::Heartbeat).
     #[must_use]
     pub fn holds(&self, issue: IssueNumber, token: Token) -> bool {
         self.issues.contains(&(issue, token))
     }
 
     /// For how long the process may now be silent.
+    ///
+    /// Example: [`Heartbeat`](crate::Heartbeat).
     #[must_use]
     pub fn time_to_live(&self) -> Duration {
         Duration::from_millis(self.ttl)

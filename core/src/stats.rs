@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::types::{EndedBy, HIGHEST_STORED, MAX_INTEGER, Millis, OrphanReason, Outcome};
 
 /// Totals since the project's creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Totals {
     /// New leases; a repeated checkout of one's own issue is not one.
     pub checkouts: u64,
     /// Check-ins, by [`Outcome`].
+    #[serde(with = "by_outcome")]
     pub checkins: [u64; Outcome::ALL.len()],
     /// Heartbeats answered.
     pub heartbeats: u64,
     /// Leases repaired or taken over, by [`OrphanReason`].
+    #[serde(with = "by_reason")]
     pub repairs: [u64; OrphanReason::ALL.len()],
     /// Leases taken over by a checkout.
     pub takeovers: u64,
@@ -27,6 +30,7 @@ pub struct Totals {
 
 /// What happened to tasks since the project's creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TaskTotals {
     /// Tasks that were queued.
     pub enqueued: u64,
@@ -45,6 +49,39 @@ pub struct TaskTotals {
     /// Dead ones that were queued again.
     pub revived: u64,
 }
+
+/// Counts by word: side by side for machines, each with its word for people.
+macro_rules! by_word {
+    ($module:ident, $words:ident) => {
+        mod $module {
+            use super::*;
+
+            const WORDS: usize = $words::ALL.len();
+
+            pub(super) fn serialize<S: Serializer>(counts: &[u64; WORDS], serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_map($words::ALL.iter().zip(counts))
+                } else {
+                    counts.serialize(serializer)
+                }
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u64; WORDS], D::Error> {
+                if !deserializer.is_human_readable() {
+                    return <[u64; WORDS]>::deserialize(deserializer);
+                }
+                let mut counts = [0; WORDS];
+                for (word, count) in BTreeMap::<$words, u64>::deserialize(deserializer)? {
+                    *counts.get_mut(word as usize).ok_or_else(|| de::Error::custom("no such word"))? = count;
+                }
+                Ok(counts)
+            }
+        }
+    };
+}
+
+by_word!(by_outcome, Outcome);
+by_word!(by_reason, OrphanReason);
 
 impl Totals {
     /// Whether every count can go on growing, as it must after reading a stored one.
@@ -78,6 +115,7 @@ impl Totals {
 
 /// How many durations fell where: buckets an eighth of a power of two wide, so that percentiles are within 12.5 %.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Histogram {
     buckets: BTreeMap<u16, u64>,
     count: u64,

@@ -245,13 +245,16 @@ pub(crate) fn bytes(project: &Project) -> Vec<Vec<u8>> {
     project.pieces().collect()
 }
 
-/// A project from its bytes.
+/// A project from its bytes. The same comes from its document.
 pub(crate) fn load(pieces: &[Vec<u8>]) -> Result<Project, poppo_core::Corrupt> {
     let (head, rest) = pieces.split_first().expect("a project has a head");
     let mut project = Project::load(head)?;
     for piece in rest {
         project.load_next(piece)?;
     }
+    let document = serde_json::to_value(&project).expect("a document has no keys but texts");
+    let read = Project::from_document(&document).expect("what was written can be read");
+    assert_eq!(bytes(&read), bytes(&project), "the document's project (left) is not the project (right)");
     Ok(project)
 }
 
