@@ -20,7 +20,7 @@ help: ## show this list
 deps: ## install what is missing: redis-server, libclang and a C compiler
 	@./scripts/install-deps
 
-# Node and Python too, for the workers of docs/clients.md.
+# Node and Python too, for the workers of docs/clients.md, and the shells that have poppo complete.
 test-deps:
 	@./scripts/install-deps --clients
 

@@ -14,7 +14,7 @@ const SENTINEL_PORT: u16 = 26_379;
 
 /// What a URL may look like, for those who wrote another one.
 const FORMS: &str = "it must be redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
-                     redis+sentinel://host,host/primary or redis+cluster://host,host";
+                     redis+sentinel://host,host/primary, redis+cluster://host,host or file:///path/to/file.json";
 
 /// One server, as it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -287,7 +287,7 @@ fn has_port(place: &str) -> bool {
 }
 
 /// With `%2F` and the like put back; what is no such thing is left as it is.
-fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;

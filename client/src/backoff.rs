@@ -24,12 +24,24 @@ pub struct Backoff {
 
 impl Backoff {
     /// Pauses of at most `first`, then of at most twice as long each time, up to `longest`.
+    ///
+    /// Example: [`Backoff`].
     #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, count: 0 }
     }
 
     /// As if so many pauses had been made already.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use poppo::Backoff;
+    ///
+    /// // As after two pauses: the third may be up to four times as long as the first.
+    /// let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60)).after(2);
+    /// assert!((Duration::from_secs(2)..=Duration::from_secs(4)).contains(&backoff.pause()));
+    /// assert_eq!(backoff.count(), 3);
+    /// ```
     #[must_use]
     pub fn after(mut self, count: u32) -> Self {
         self.count = count;
@@ -37,12 +49,16 @@ impl Backoff {
     }
 
     /// How many pauses there were.
+    ///
+    /// Example: [`after`](Self::after).
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
     }
 
     /// The next pause.
+    ///
+    /// Example: [`Backoff`].
     pub fn pause(&mut self) -> Duration {
         let factor = 1_u32.checked_shl(self.count).unwrap_or(u32::MAX);
         let most = self.first.saturating_mul(factor).min(self.longest);

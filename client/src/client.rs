@@ -1,9 +1,12 @@
-//! The connection: one to a server, opened when needed, replaced when it broke. It repeats nothing by itself, unless a
+//! Who answers: a server, or a file.
+//!
+//! To a server there is one connection, opened when needed, replaced when it broke. It repeats nothing by itself, unless a
 //! server says that another one is to be asked; whether a command may be sent again is for the caller to know.
 //!
 //! A command that waits gets a connection to itself, since the server answers a connection's commands one after the
 //! other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::address::Address;
 use crate::decode::{self, Misread};
+use crate::file::Store;
 use crate::links::{ANSWER_TIMEOUT, For, Link, Links, is_unknown_command};
 use crate::{Block, Durability, Error, Project, redacted};
 
@@ -21,11 +25,34 @@ pub const DEFAULT_PORT: u16 = 6379;
 /// How often a command may be sent from one node of a cluster to another.
 const REDIRECTIONS: usize = 8;
 
-/// A Redis server with the Poppo module. Cheap to clone; clones share one connection, besides those of calls that wait.
+/// A Redis server with the Poppo module, or a file. Cheap to clone; clones share one connection, besides those of calls that
+/// wait.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), poppo::Error> {
+/// use poppo::Client;
+///
+/// let client = Client::connect("rediss://worker:secret@redis.example:6380?ca=/etc/ssl/ours.pem").await?;
+/// assert_eq!(client.url(), "rediss://worker:***@redis.example:6380?ca=/etc/ssl/ours.pem");
+/// client.ping().await?;
+/// let skew = client.time().await?.duration_since(std::time::SystemTime::now());
+/// println!("its clock is ahead of ours by {:?}", skew.unwrap_or_default());
+/// let project = client.project("acme/widgets");
+/// assert_eq!(project.key(), "acme/widgets");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
-    links: Arc<Links>,
+    backend: Backend,
     durability: Option<Durability>,
+}
+
+/// Who keeps the projects.
+#[derive(Clone)]
+enum Backend {
+    Servers(Arc<Links>),
+    File(Arc<Store>),
 }
 
 impl std::fmt::Debug for Client {
@@ -50,33 +77,59 @@ impl Client {
     ///   server's; those of the Sentinels, if they want any, are the parameters `sentinel-user` and `sentinel-pass`.
     /// - `redis+cluster://[user:password@]host[:port],host[:port],…`: the node that has the project's slot. Some nodes are
     ///   enough; they tell the others.
+    /// - `file:///path/to/file.json`: no server, but a file of this machine, which need not exist yet.
     ///
     /// `rediss+sentinel` and `rediss+cluster` are the same with TLS. Parameters, behind a `?`: `protocol=resp3`;
     /// `durability=replicas=1` (see [`Durability`]); and with TLS `ca=FILE`, the authorities to be trusted instead of the
     /// system's, and `cert=FILE` and `key=FILE`, a certificate of our own, all in PEM form.
     ///
+    /// Example: [`Client`].
+    ///
     /// # Errors
     /// [`Error::Url`] where the URL cannot be used, [`Error::Connection`] or [`Error::Timeout`] (after 3 s) where
     /// nobody answers there, [`Error::Tls`] where the server's certificate is not to be trusted, and [`Error::Server`] where
-    /// the server does not let us in.
+    /// the server does not let us in; [`Error::File`] where the file cannot be used.
     pub async fn connect(url: &str) -> Result<Self, Error> {
+        if let Some((store, durability)) = Store::named(url)? {
+            let client = Self { backend: Backend::File(Arc::new(store)), durability: None };
+            client.ping().await?;
+            return client.durable(durability).await;
+        }
         let address = Address::parse(url)?;
         let durability = address.durability;
-        let client = Self { links: Arc::new(Links::new(address, redacted(url))), durability: None };
-        client.links.get("", For::All).await?;
-        client.durable(durability).await
+        let links = Links::new(address, redacted(url));
+        links.get("", For::All).await?;
+        Self { backend: Backend::Servers(Arc::new(links)), durability: None }.durable(durability).await
     }
 
     /// The same client, whose checkouts, claims and check-ins wait until there are so many copies; none waits for none.
     ///
+    /// ```no_run
+    /// # use poppo::{Client, Durability};
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::connect("redis://127.0.0.1").await?;
+    /// let client = client.durable(Some("replicas=1,timeout=500ms".parse::<Durability>()?)).await?;
+    /// assert_eq!(client.durability().map(|durability| durability.replicas), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Durability`] where the server cannot tell: `aof` needs Redis 7.2 or newer, or Valkey 8, and an append-only
-    /// file. Otherwise as where a command is not answered.
+    /// file. A file is on disk whenever it has answered, and has no replicas. Otherwise as where a command is not answered.
     pub async fn durable(self, durability: Option<Durability>) -> Result<Self, Error> {
-        let client = Self { links: self.links, durability };
+        let client = Self { backend: self.backend, durability };
+        let links = match &client.backend {
+            Backend::Servers(links) => links,
+            Backend::File(_) if durability.is_some_and(|durability| durability.replicas > 0) => {
+                let message = "a file has no replicas; every change of it is on disk before it is answered".to_owned();
+                return Err(Error::Durability { url: client.url().to_owned(), message });
+            }
+            Backend::File(_) => return Ok(client),
+        };
         let Some(aof) = durability.filter(|durability| durability.aof) else { return Ok(client) };
         let question = Durability { replicas: 0, timeout: Duration::from_millis(1), ..aof }.command();
-        let Sent { answer, .. } = client.send(&question, For::All, ANSWER_TIMEOUT).await?;
+        let Sent { answer, .. } = links.send(&question, For::All, ANSWER_TIMEOUT).await?;
         match answer.and_then(Value::extract_error) {
             Ok(_) => Ok(client),
             Err(error) if is_unknown_command(&error) => Err(Error::Durability {
@@ -91,33 +144,57 @@ impl Client {
         }
     }
 
-    /// The server's URL, without its password.
+    /// The server's URL, without its password; or the file's.
+    ///
+    /// Example: [`Client`].
     #[must_use]
     pub fn url(&self) -> &str {
-        self.links.url()
+        match &self.backend {
+            Backend::Servers(links) => links.url(),
+            Backend::File(store) => store.url(),
+        }
     }
 
-    pub(crate) fn links(&self) -> &Links {
-        &self.links
+    /// The file, where it is one that keeps the projects.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.backend {
+            Backend::Servers(_) => None,
+            Backend::File(store) => Some(store.path()),
+        }
+    }
+
+    /// The connections to its servers; none of a file.
+    pub(crate) fn links(&self) -> Option<&Links> {
+        match &self.backend {
+            Backend::Servers(links) => Some(links),
+            Backend::File(_) => None,
+        }
     }
 
     /// What checkouts, claims and check-ins wait for.
+    ///
+    /// Example: [`durable`](Self::durable).
     #[must_use]
     pub fn durability(&self) -> Option<Durability> {
         self.durability
     }
 
     pub(crate) fn without_durability(&self) -> Self {
-        Self { links: Arc::clone(&self.links), durability: None }
+        Self { backend: self.backend.clone(), durability: None }
     }
 
     /// A project on this server, by its key: `acme/widgets`, say. It need not exist yet.
+    ///
+    /// Example: [`Client`].
     #[must_use]
     pub fn project(&self, key: impl Into<String>) -> Project {
         Project::new(self.clone(), key.into())
     }
 
     /// Asks for nothing but an answer.
+    ///
+    /// Example: [`Client`].
     ///
     /// # Errors
     /// Where none comes.
@@ -126,6 +203,8 @@ impl Client {
     }
 
     /// The server's clock, by which all times in answers are told.
+    ///
+    /// Example: [`Client`].
     ///
     /// # Errors
     /// Where the server cannot be reached or does not tell.
@@ -141,8 +220,22 @@ impl Client {
 
     /// Gives the connection up; the next command opens a new one. Calls that wait keep theirs. For callers that waited for
     /// an answer as long as they could: a connection that leads nowhere may never say so.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration; use poppo::Heartbeat;
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// let heartbeat = Heartbeat::new("worker-1");
+    /// if tokio::time::timeout(Duration::from_secs(5), project.heartbeat(&heartbeat)).await.is_err() {
+    ///     // The next question goes by a new connection.
+    ///     project.client().disconnect().await;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn disconnect(&self) {
-        self.links.clear();
+        if let Backend::Servers(links) = &self.backend {
+            links.clear();
+        }
     }
 
     /// Sends one command and reads its answer.
@@ -152,8 +245,13 @@ impl Client {
         command: &Cmd,
         read: impl FnOnce(Value) -> Result<T, Misread>,
     ) -> Result<T, Error> {
-        let sent = self.send(command, For::All, ANSWER_TIMEOUT).await?;
-        self.read(name, sent, ANSWER_TIMEOUT, read).await.map(|(answer, _)| answer)
+        match &self.backend {
+            Backend::Servers(links) => {
+                let sent = links.send(command, For::All, ANSWER_TIMEOUT).await?;
+                links.read(name, sent, ANSWER_TIMEOUT, read).await.map(|(answer, _)| answer)
+            }
+            Backend::File(store) => understand(name, store.ask(words(command)).await?, store.url(), read),
+        }
     }
 
     /// Sends commands about one project together, in one round trip, and reads what each of them was answered.
@@ -166,31 +264,34 @@ impl Client {
         commands: &[Cmd],
         read: impl Fn(Value) -> Result<T, Misread>,
     ) -> Result<Vec<Result<T, Error>>, Error> {
-        let Some(first) = commands.first() else { return Ok(Vec::new()) };
-        let mut link = self.links.get(&project_of(first), For::All).await?;
-        let answers = match timeout(ANSWER_TIMEOUT, link.send_all(commands)).await {
-            Ok(Ok(answers)) => answers,
-            Ok(Err(error)) => {
-                self.links.forget(&link.node);
-                return Err(Error::from_redis(&error, self.url(), ANSWER_TIMEOUT));
+        let mut all = Vec::with_capacity(commands.len());
+        let Backend::Servers(links) = &self.backend else {
+            for command in commands {
+                all.push(self.ask(name, command, &read).await);
             }
-            Err(_) => {
-                self.links.forget(&link.node);
-                return Err(Error::Timeout { url: self.url().to_owned(), after: ANSWER_TIMEOUT });
-            }
+            return Ok(all);
         };
-        let mut all = Vec::with_capacity(answers.len());
-        for (answer, command) in answers.into_iter().zip(commands) {
-            let answer = Ok(answer);
-            all.push(if self.links.is_cluster() && Redirection::of(&answer).is_some() {
-                // By itself it finds its way.
-                self.ask(name, command, &read).await
-            } else {
-                let sent = Sent { answer, link: link.clone() };
-                self.read(name, sent, ANSWER_TIMEOUT, &read).await.map(|(answer, _)| answer)
-            });
-        }
-        Ok(all)
+        let Some(first) = commands.first() else { return Ok(all) };
+        let mut link = links.get(&project_of(first), For::All).await?;
+        let error = match timeout(ANSWER_TIMEOUT, link.send_all(commands)).await {
+            Ok(Ok(answers)) => {
+                for (answer, command) in answers.into_iter().zip(commands) {
+                    let answer = Ok(answer);
+                    all.push(if links.is_cluster() && Redirection::of(&answer).is_some() {
+                        // By itself it finds its way.
+                        self.ask(name, command, &read).await
+                    } else {
+                        let sent = Sent { answer, link: link.clone() };
+                        links.read(name, sent, ANSWER_TIMEOUT, &read).await.map(|(answer, _)| answer)
+                    });
+                }
+                return Ok(all);
+            }
+            Ok(Err(error)) => Error::from_redis(&error, self.url(), ANSWER_TIMEOUT),
+            Err(_) => Error::Timeout { url: self.url().to_owned(), after: ANSWER_TIMEOUT },
+        };
+        links.forget(&link.node);
+        Err(error)
     }
 
     /// As [`ask`](Self::ask), and comes back when what was asked is as durable as was wished. `before` is sent in front of
@@ -202,9 +303,13 @@ impl Client {
         before: Option<&Cmd>,
         read: impl FnOnce(Value) -> Result<T, Misread>,
     ) -> Result<T, Error> {
-        let sent = self.send(command, For::All, ANSWER_TIMEOUT).await?;
-        let (answer, mut link) = self.read(name, sent, ANSWER_TIMEOUT, read).await?;
-        self.confirm(name, before, &mut link).await?;
+        let Backend::Servers(links) = &self.backend else {
+            // What a file has answered is on disk.
+            return self.ask(name, command, read).await;
+        };
+        let sent = links.send(command, For::All, ANSWER_TIMEOUT).await?;
+        let (answer, mut link) = links.read(name, sent, ANSWER_TIMEOUT, read).await?;
+        links.confirm(name, before, self.durability, &mut link).await?;
         Ok(answer)
     }
 
@@ -219,46 +324,53 @@ impl Client {
         is_granted: impl FnOnce(&T) -> bool,
         read: impl FnOnce(Value) -> Result<T, Misread>,
     ) -> Result<T, Error> {
+        let Backend::Servers(links) = &self.backend else {
+            return self.ask(name, command, read).await;
+        };
         let (whose, patience) = match block {
             Block::No => (For::All, ANSWER_TIMEOUT),
             Block::AtMost(time) => (For::One, time.saturating_add(ANSWER_TIMEOUT)),
             Block::Forever => (For::One, Duration::MAX),
         };
-        let sent = self.send(command, whose, patience).await?;
-        let (answer, mut link) = self.read(name, sent, patience, read).await?;
-        let confirmed = if is_granted(&answer) { self.confirm(name, None, &mut link).await } else { Ok(()) };
+        let sent = links.send(command, whose, patience).await?;
+        let (answer, mut link) = links.read(name, sent, patience, read).await?;
+        let granted = is_granted(&answer);
+        let confirmed = if granted { links.confirm(name, None, self.durability, &mut link).await } else { Ok(()) };
         if whose == For::One && !confirmed.as_ref().is_err_and(is_broken) {
-            self.links.give_back(link);
+            links.give_back(link);
         }
         confirmed.map(|()| answer)
     }
+}
 
+/// How a server is asked.
+impl Links {
     /// Sends a command to the server that has its project, and wherever that one says.
     async fn send(&self, command: &Cmd, whose: For, patience: Duration) -> Result<Sent, Error> {
         let project = project_of(command);
-        let mut link = self.links.get(&project, whose).await?;
+        let mut link = self.get(&project, whose).await?;
         let mut asking = false;
         for _ in 0..REDIRECTIONS {
             let Ok(answer) = timeout(patience, link.send(command, asking)).await else {
-                self.links.forget(&link.node);
+                self.forget(&link.node);
                 return Err(Error::Timeout { url: self.url().to_owned(), after: patience });
             };
-            let Some(redirection) = Redirection::of(&answer).filter(|_| self.links.is_cluster()) else {
+            let Some(redirection) = Redirection::of(&answer).filter(|_| self.is_cluster()) else {
                 return Ok(Sent { answer, link });
             };
             let to = match &redirection {
-                Redirection::Moved(to) => self.links.moved(&project, to, &link.node),
+                Redirection::Moved(to) => self.moved(&project, to, &link.node),
                 Redirection::Ask(to) => crate::address::Node::from_redirection(to, &link.node),
             };
             let Some(to) = to else { return Ok(Sent { answer, link }) };
             asking = matches!(redirection, Redirection::Ask(_));
             if whose == For::One {
-                self.links.give_back(link);
+                self.give_back(link);
             }
-            link = self.links.at(&to, whose).await?;
+            link = self.at(&to, whose).await?;
         }
         // Two nodes that disagree; they will not for long.
-        self.links.forget(&link.node);
+        self.forget(&link.node);
         let message = format!("the nodes of {} send project {project} to each other", self.url());
         Err(Error::Server { code: "TRYAGAIN".to_owned(), message })
     }
@@ -282,7 +394,7 @@ impl Client {
             Err(error) => Error::from_redis(&error, self.url(), patience),
         };
         if is_broken(&error) {
-            self.links.forget(&link.node);
+            self.forget(&link.node);
             return Err(error);
         }
         Err(match error {
@@ -302,8 +414,14 @@ impl Client {
     }
 
     /// Waits until what was written on this connection is as durable as was wished.
-    async fn confirm(&self, name: &'static str, before: Option<&Cmd>, link: &mut Link) -> Result<(), Error> {
-        let Some(durability) = self.durability else { return Ok(()) };
+    async fn confirm(
+        &self,
+        name: &'static str,
+        before: Option<&Cmd>,
+        durability: Option<Durability>,
+        link: &mut Link,
+    ) -> Result<(), Error> {
+        let Some(durability) = durability else { return Ok(()) };
         let patience = durability.timeout.saturating_add(ANSWER_TIMEOUT);
         let question = durability.command();
         let asked = async {
@@ -337,7 +455,7 @@ impl Client {
             Err(_) => Error::Timeout { url: self.url().to_owned(), after: patience },
         };
         if is_broken(&error) {
-            self.links.forget(&link.node);
+            self.forget(&link.node);
         }
         Err(if error.may_pass() { error } else { unconfirmed(error.to_string()) })
     }
@@ -371,6 +489,27 @@ impl Redirection {
 /// The answer's own error as one; errors within it are part of it.
 fn own_error(value: Value) -> Result<Value, RedisError> {
     if matches!(value, Value::ServerError(_)) { value.extract_error() } else { Ok(value) }
+}
+
+/// What a file answered, read.
+fn understand<T>(
+    name: &'static str,
+    answer: Value,
+    url: &str,
+    read: impl FnOnce(Value) -> Result<T, Misread>,
+) -> Result<T, Error> {
+    let value = own_error(answer).map_err(|error| Error::from_redis(&error, url, ANSWER_TIMEOUT))?;
+    read(value).map_err(|message| Error::Answer { command: name, message })
+}
+
+/// The words of a command.
+fn words(command: &Cmd) -> Vec<Vec<u8>> {
+    let word = |arg: redis::Arg<&[u8]>| match arg {
+        redis::Arg::Simple(word) => word.to_vec(),
+        // A cursor of the crate's own, which none of our commands has.
+        _ => Vec::new(),
+    };
+    command.args_iter().map(word).collect()
 }
 
 /// The project that a command is about: the first argument of all that are about one.

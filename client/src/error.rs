@@ -3,6 +3,13 @@
 use std::time::Duration;
 
 /// The server said no, and nothing was changed. Each carries the server's sentence, without the code before it.
+///
+/// ```
+/// use poppo::Refusal;
+///
+/// let refusal = Refusal::Held("issue 123 is checked out by worker-1".to_owned());
+/// assert_eq!(refusal.code(), "HELD");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -64,6 +71,18 @@ const PASSING: [&str; 8] =
     ["LOADING", "UNBLOCKED", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"];
 
 /// Why a call did not do what it was asked.
+///
+/// ```
+/// use poppo::{Error, Refusal};
+///
+/// let error = Error::from(Refusal::Stale("token 7 of issue 123 is no longer valid".to_owned()));
+/// assert_eq!(error.code(), "STALE");
+/// assert!(!error.may_pass(), "asked again, it would be refused again");
+/// match error {
+///     Error::Refused(Refusal::Stale(text)) => println!("too late: {text}"),
+///     other => println!("{other}"),
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -145,6 +164,16 @@ pub enum Error {
         /// For how long it was given time.
         after: Duration,
     },
+    /// The file of a `file:///…` URL cannot be used. Nothing in it was changed.
+    #[error("the file {path} {message}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What is wrong; completes the sentence.
+        message: String,
+        /// Whether that is expected to pass: somebody else has it locked, or the disk is full.
+        may_pass: bool,
+    },
     /// The URL cannot be used.
     #[error("the URL {url} cannot be used: {message}")]
     Url {
@@ -164,7 +193,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// One word for programs: the server's own code where it gave one, else `URL`, `UNREACHABLE`, `TLS`, `NOMODULE`,
+    /// One word for programs: the server's own code where it gave one, else `URL`, `FILE`, `UNREACHABLE`, `TLS`, `NOMODULE`,
     /// `OLDMODULE`, `DURABILITY`, `UNCONFIRMED` or `ANSWER`.
     #[must_use]
     pub fn code(&self) -> &str {
@@ -179,17 +208,21 @@ impl Error {
             Self::Server { code, .. } => code,
             Self::Connection { .. } | Self::Timeout { .. } => "UNREACHABLE",
             Self::Url { .. } => "URL",
+            Self::File { .. } => "FILE",
             Self::Answer { .. } => "ANSWER",
         }
     }
 
     /// Whether the same question may be answered later: the server is away, starts, changes its role, broke off a wait, or
     /// lacks replicas to confirm a write.
+    ///
+    /// Example: [`Error`], and [`Claim`](crate::Claim).
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Connection { .. } | Self::Timeout { .. } | Self::Unconfirmed { .. } => true,
             Self::Server { code, .. } => PASSING.contains(&code.as_str()),
+            Self::File { may_pass, .. } => *may_pass,
             _ => false,
         }
     }
@@ -201,6 +234,8 @@ impl Error {
         }
         match code {
             "ERR" if text.starts_with("unknown command") => Self::NoModule { url: url.to_owned() },
+            // Of who has not said a password yet, a server does not even read a command of more than ten words.
+            "ERR" if text.starts_with("Protocol error: unauthenticated") => Self::from_server("NOAUTH", text, url),
             "ERR" => Self::BadArgument(text.to_owned()),
             "NOAUTH" => Self::Server {
                 code: code.to_owned(),
@@ -298,6 +333,8 @@ mod tests {
         assert!(matches!(unknown, Error::NoModule { .. }));
         assert!(unknown.to_string().contains("poppo up"));
         assert!(matches!(Error::from_server("ERR", "issue must be …", "redis://h"), Error::BadArgument(_)));
+        let long = Error::from_server("ERR", "Protocol error: unauthenticated multibulk length", "redis://h");
+        assert_eq!(long.code(), "NOAUTH");
     }
 
     #[test]

@@ -63,12 +63,24 @@ impl fmt::Debug for Holder {
 
 impl Project {
     /// The holder of all leases that this program has here under this process name.
+    ///
+    /// Example: [`Holder`].
     #[must_use]
     pub fn holder(&self, process: impl Into<String>) -> Holder {
         self.holder_as(process, Life::current())
     }
 
     /// The same for a life that the caller describes: a program that stands in for others, say.
+    ///
+    /// ```no_run
+    /// # use poppo::Life;
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// let child = Life { pid: 4711, host: "build-7".to_owned(), incarnation: "boot-3:4711".to_owned(), tmux: None };
+    /// let holder = project.holder_as("worker-1", child);
+    /// assert_eq!((holder.process(), holder.life().pid), ("worker-1", 4711));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn holder_as(&self, process: impl Into<String>, life: Life) -> Holder {
         let process = process.into();
@@ -111,6 +123,16 @@ impl Project {
     /// Takes the first task whose issue is free, and keeps its lease as [`lease`](Self::lease) does. Short for
     /// [`Holder::claim`] of the [`holder`](Self::holder) of that process name.
     ///
+    /// ```no_run
+    /// # use poppo::Claim;
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// if let Some(lease) = project.claim_lease(&Claim::new("worker-1")).await? {
+    ///     lease.complete("").await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`claim`](Self::claim).
     pub async fn claim_lease(&self, claim: &Claim) -> Result<Option<Lease>, Error> {
@@ -120,18 +142,24 @@ impl Project {
 
 impl Holder {
     /// The process's name.
+    ///
+    /// Example: [`Holder`].
     #[must_use]
     pub fn process(&self) -> &str {
         &self.keeper.process
     }
 
     /// Which life of it this is.
+    ///
+    /// Example: [`Holder`].
     #[must_use]
     pub fn life(&self) -> &Life {
         &self.life
     }
 
     /// The project that its leases are in.
+    ///
+    /// Example: [`Holder`].
     #[must_use]
     pub fn project(&self) -> &Project {
         &self.keeper.project
@@ -139,18 +167,39 @@ impl Holder {
 
     /// Has this called with everything that is worth a line in a log, instead of what was called before. It must not
     /// block.
+    ///
+    /// ```no_run
+    /// # use poppo::{Holder, Notice};
+    /// # async fn example(holder: Holder) -> Result<(), poppo::Error> {
+    /// holder.on_notice(|notice| match notice {
+    ///     Notice::Back => println!("the server answers again"),
+    ///     other => eprintln!("{other}"),
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_notice(&self, listener: impl Fn(&Notice) + Send + Sync + 'static) {
         self.keeper.set_listener(Arc::new(listener));
     }
 
     /// Where check-ins are kept that the server cannot take: [`Spool::standard`] unless this says otherwise. With none,
     /// they are lost with this program.
+    ///
+    /// ```no_run
+    /// # use poppo::{Holder, Spool};
+    /// # async fn example(holder: Holder) -> Result<(), poppo::Error> {
+    /// holder.keep_in(Some(Spool::at("/var/lib/my-worker/spool")));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn keep_in(&self, spool: Option<Spool>) {
         self.keeper.set_spool(spool);
     }
 
     /// Takes an issue, under the name and as the life of this holder; PID, host and tmux are added where they are not
     /// given.
+    ///
+    /// Example: [`Holder`].
     ///
     /// # Errors
     /// As [`Project::checkout`]; [`Refusal::Held`](crate::Refusal::Held) also where this holder itself has the issue
@@ -197,20 +246,59 @@ impl Holder {
     ///
     /// Let one claim of a holder be under way at a time.
     ///
+    /// ```no_run
+    /// # use std::time::Duration; use poppo::{Block, Claim, Holder};
+    /// # async fn example(holder: Holder) -> Result<(), poppo::Error> {
+    /// let mut claim = Claim::new(holder.process());
+    /// claim.block = Block::AtMost(Duration::from_secs(60));
+    /// while let Some(lease) = holder.claim(&claim).await? {
+    ///     println!("{}", lease.title().unwrap_or("?"));
+    ///     lease.complete("").await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Project::claim`].
     pub async fn claim(&self, claim: &Claim) -> Result<Option<Lease>, Error> {
         let mut rounds = Rounds::of(claim);
+        let mut is_away = false;
         loop {
             let answer = self.claim_once(&rounds.question()).await;
+            if answer.is_ok() && std::mem::take(&mut is_away) {
+                self.notice(&Notice::Back);
+            }
+            let failure = answer.as_ref().err().filter(|_| !is_away).map(ToString::to_string);
             if let Some(answer) = rounds.settle(answer).await {
                 return answer;
+            }
+            if let Some(error) = failure {
+                is_away = true;
+                self.notice(&Notice::NotClaimed { error });
             }
         }
     }
 
     /// As [`claim`](Self::claim), but a single question: it waits in one round for as long as `block` says, and repeats
     /// nothing. After an answer that was lost, the next question first asks what was granted by it.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration; use poppo::{Claim, Holder};
+    /// # async fn example(holder: Holder) -> Result<(), poppo::Error> {
+    /// let claim = Claim::new(holder.process());
+    /// tokio::select! {
+    ///     claimed = holder.claim_once(&claim) => println!("{claimed:?}"),
+    ///     () = tokio::time::sleep(Duration::from_secs(1)) => {
+    ///         // It may have been granted in this very moment.
+    ///         if let Some(lease) = holder.unheard_of().await? {
+    ///             lease.release("nobody waits for it any more").await?;
+    ///         }
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Project::claim`].
@@ -231,6 +319,8 @@ impl Holder {
 
     /// What was granted in answers that were lost, if there is any: where a claim was broken off, say.
     ///
+    /// Example: [`claim_once`](Self::claim_once).
+    ///
     /// # Errors
     /// As [`Project::heartbeat`].
     pub async fn unheard_of(&self) -> Result<Option<Lease>, Error> {
@@ -247,6 +337,18 @@ impl Holder {
     /// know this one. Two programs with one name would go on taking it from each other, so this one should end. None where
     /// the server said no such thing; false where it lost its data.
     ///
+    /// ```no_run
+    /// # use poppo::{Fate, Holder, Lease};
+    /// # async fn example(holder: Holder, lease: Lease) -> Result<(), poppo::Error> {
+    /// if let Some(Fate::Lost { .. }) = lease.fate()
+    ///     && holder.was_replaced().await? == Some(true)
+    /// {
+    ///     println!("another program has the name {}", holder.process());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Project::processes`].
     pub async fn was_replaced(&self) -> Result<Option<bool>, Error> {
@@ -261,16 +363,34 @@ impl Holder {
 
     /// Delivers what is kept on disk for this project; what becomes of it goes to [`on_notice`](Self::on_notice). A holder
     /// does so by itself when the server answers again; do it when your program starts, for what earlier ones left.
+    ///
+    /// ```no_run
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// let holder = project.holder("worker-1");
+    /// // At the start: what earlier lives of this worker could not report.
+    /// holder.deliver().await;
+    /// // … work …
+    /// // At the end: what is still on its way.
+    /// holder.settled().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn deliver(&self) {
         self.keeper.deliver().await;
     }
 
     /// Waits until everything that goes on in the background is done: the reports of leases that were dropped. Without it,
     /// what is not reported when the runtime ends is kept on disk.
+    ///
+    /// Example: [`deliver`](Self::deliver).
     pub async fn settled(&self) {
         let mut pending = self.keeper.pending.subscribe();
         // Its sender lives as long as this holder.
         drop(pending.wait_for(|count| *count == 0).await);
+    }
+
+    pub(crate) fn notice(&self, notice: &Notice) {
+        self.keeper.notice(notice);
     }
 
     /// Tells all leases that their work has to stop.

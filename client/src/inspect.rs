@@ -6,6 +6,23 @@ use crate::decode::{self, Fields};
 use crate::{Client, Error};
 
 /// Whether a user may send a command.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), poppo::Error> {
+/// use poppo::{Client, Permission};
+///
+/// let client = Client::connect("redis://127.0.0.1").await?;
+/// println!("Poppo {:?}", client.info("poppo").await?.get("poppo_version"));
+/// if client.server_setting("appendonly").await?.as_deref() != Some("yes") {
+///     println!("what was written last may be lost in a crash");
+/// }
+/// let user = client.user().await?;
+/// if let Permission::Denied(why) = client.may_run(&user, &["POPPO.CLAIM", "acme/widgets", "w"]).await? {
+///     println!("{user} cannot work: {why}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Permission {
     /// It may.
@@ -17,6 +34,8 @@ pub enum Permission {
 impl Client {
     /// A section of INFO, or several: the values by their names. Empty where the server has no such section, as `poppo`
     /// where it lacks the module.
+    ///
+    /// Example: [`Permission`].
     ///
     /// # Errors
     /// Where the server cannot be reached or does not tell.
@@ -30,6 +49,8 @@ impl Client {
 
     /// The server's own setting of this name, as CONFIG GET tells it; none where it has none of that name.
     ///
+    /// Example: [`Permission`].
+    ///
     /// # Errors
     /// Where the server cannot be reached or does not tell, as many users may not ask.
     pub async fn server_setting(&self, name: &str) -> Result<Option<String>, Error> {
@@ -40,6 +61,8 @@ impl Client {
 
     /// The name of the user that this client is.
     ///
+    /// Example: [`Permission`].
+    ///
     /// # Errors
     /// Where the server cannot be reached or does not tell.
     pub async fn user(&self) -> Result<String, Error> {
@@ -49,6 +72,8 @@ impl Client {
     }
 
     /// Whether a user may send this command, by ACL DRYRUN: nothing is run.
+    ///
+    /// Example: [`Permission`].
     ///
     /// # Errors
     /// Where the server cannot be reached, does not let us ask, or has no such command.
@@ -67,6 +92,17 @@ impl Client {
 
     /// Whether this client's user may send this command, by sending it. So the words should be such that the command
     /// itself is refused, or changes nothing: the server looks at the user first.
+    ///
+    /// ```no_run
+    /// # use poppo::{Client, Permission};
+    /// # async fn example(client: Client) -> Result<(), poppo::Error> {
+    /// // Without a project the command is refused, by the user's rights first.
+    /// if client.tries(&["POPPO.CLAIM"]).await? == Permission::Granted {
+    ///     println!("this user may claim");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Where the server cannot be reached.

@@ -8,12 +8,10 @@ use crate::output::say;
 /// How long what goes on in the background may take at the end. What is not reported by then is kept on disk.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The holder of this command's leases. What earlier ones could not report is reported first: it may be about the very
-/// issue that comes next.
-pub(crate) async fn holder(project: &Project, process: String, life: Life) -> Holder {
+/// The holder of this command's leases, which says what it meets with.
+pub(crate) fn holder(project: &Project, process: String, life: Life) -> Holder {
     let holder = project.holder_as(process, life);
     holder.on_notice(|notice| say(&notice.to_string()));
-    holder.deliver().await;
     holder
 }
 

@@ -1,4 +1,5 @@
-//! Poppo's client: leases on GitHub issues, kept by a Redis server that has the Poppo module loaded.
+//! Poppo's client: leases on GitHub issues, kept by a Redis server that has the Poppo module loaded; or, on a single machine,
+//! in a file ([`Client::connect`]).
 //!
 //! ```no_run
 //! use poppo::{Checkout, Client, Error, IssueNumber, Refusal};
@@ -50,6 +51,7 @@ mod client;
 mod decode;
 mod durability;
 mod error;
+mod file;
 mod holder;
 mod inspect;
 mod life;
@@ -72,6 +74,8 @@ pub use backoff::Backoff;
 pub use client::{Client, DEFAULT_PORT};
 pub use durability::Durability;
 pub use error::{Error, Refusal};
+#[doc(hidden)]
+pub use file::Store as FileStore;
 pub use holder::{CheckedIn, Fate, Holder, Lease, Notice};
 pub use inspect::Permission;
 pub use life::Life;

@@ -3,6 +3,14 @@
 use std::env;
 
 /// What identifies one life of a process, and where it runs.
+///
+/// ```
+/// use poppo::Life;
+///
+/// let life = Life::current();
+/// assert_eq!(life.pid, std::process::id());
+/// assert_eq!(life.default_process_name(), format!("{}-{}", life.host, life.pid));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Life {
     /// Its PID.
@@ -17,6 +25,8 @@ pub struct Life {
 
 impl Life {
     /// The calling process.
+    ///
+    /// Example: [`Life`].
     #[must_use]
     pub fn current() -> Self {
         let pid = std::process::id();
@@ -24,6 +34,8 @@ impl Life {
     }
 
     /// A process name that nobody else has now: `<host>-<pid>`.
+    ///
+    /// Example: [`Life`].
     #[must_use]
     pub fn default_process_name(&self) -> String {
         format!("{}-{}", self.host, self.pid)

@@ -14,6 +14,35 @@ pub(crate) const ROWS_PER_CALL: u32 = 1000;
 ///
 /// Every method fails with [`Error::Connection`] or [`Error::Timeout`] where the server cannot be reached, with
 /// [`Error::NoModule`] where it lacks the module, and with [`Error::BadArgument`] where an argument is not allowed.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use poppo::{Block, IssueNumber, Status, TaskState};
+///
+/// for issue in project.list_all(Some(Status::Processing)).await? {
+///     println!("{}: {:?}", issue.issue, issue.process);
+/// }
+/// let page = project.list(None, None, Some(50)).await?;
+/// if let Some(cursor) = &page.next {
+///     println!("and {} more", project.list(None, Some(cursor), Some(50)).await?.rows.len());
+/// }
+/// println!("{} processes", project.all_processes().await?.len());
+/// if let Some(issue) = project.get(IssueNumber::try_from(123)?).await? {
+///     println!("{}, of {:?}", issue.status, issue.process);
+/// }
+/// if let Some(stats) = project.stats().await? {
+///     println!("{} dead, as {:?}", stats.queue.dead, project.all_tasks(TaskState::Dead).await?);
+/// }
+/// project.set_settings(&[("heartbeat-ttl", 300_000), ("max-attempts", 3)]).await?;
+/// println!("{:?}", project.settings(Some("max-running")).await?);
+/// // Whoever keeps the labels on GitHub asks what is behind, sets it, and confirms the version that it set.
+/// for row in project.unlabelled(Some(20), Block::No).await? {
+///     project.labelled(row.issue, row.version).await?;
+/// }
+/// project.forget(IssueNumber::try_from(123)?).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Project {
     client: Client,
@@ -26,12 +55,16 @@ impl Project {
     }
 
     /// The project's key.
+    ///
+    /// Example: [`Project`].
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
     /// The server that it is on.
+    ///
+    /// Example: [`Client::disconnect`].
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -39,6 +72,19 @@ impl Project {
 
     /// The same project, whose calls do not wait for [`Durability`](crate::Durability): for one who was told
     /// [`Error::Unconfirmed`], and would rather have the answer.
+    ///
+    /// ```no_run
+    /// # use poppo::{Checkout, Error, IssueNumber};
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// let checkout = Checkout::new(IssueNumber::try_from(123)?, "worker-1");
+    /// let token = match project.checkout(&checkout).await {
+    ///     // It is granted; a failover might undo it.
+    ///     Err(Error::Unconfirmed { .. }) => project.without_durability().checkout(&checkout).await?,
+    ///     answer => answer?,
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn without_durability(&self) -> Self {
         Self { client: self.client.without_durability(), key: self.key.clone() }
@@ -46,6 +92,8 @@ impl Project {
 
     /// Takes an issue and answers the fencing token. Asked again by the same life of the same process, it answers the
     /// same token, so a retry after a lost answer is harmless.
+    ///
+    /// Example: [`Checkout`].
     ///
     /// # Errors
     /// [`Refusal::Held`](crate::Refusal::Held), [`Refusal::Done`](crate::Refusal::Done) with `once`,
@@ -55,6 +103,8 @@ impl Project {
     }
 
     /// Ends a lease. The same again is harmless.
+    ///
+    /// Example: [`Checkin`].
     ///
     /// # Errors
     /// [`Refusal::Stale`](crate::Refusal::Stale) where the token is no longer valid,
@@ -67,6 +117,8 @@ impl Project {
 
     /// Renews all leases of a process and answers which they are.
     ///
+    /// Example: [`Heartbeat`].
+    ///
     /// # Errors
     /// [`Refusal::NoProcess`](crate::Refusal::NoProcess): whatever it is working on is no longer its own.
     pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<Beat, Error> {
@@ -76,6 +128,8 @@ impl Project {
     /// As [`heartbeat`](Self::heartbeat), and waits for [`Durability`](crate::Durability) as a checkout does: with the beat,
     /// all that was granted before it is confirmed. For leases whose own answers were lost.
     ///
+    /// Example: [`Heartbeat`].
+    ///
     /// # Errors
     /// As [`heartbeat`](Self::heartbeat), and [`Error::Unconfirmed`].
     pub async fn heartbeat_durably(&self, heartbeat: &Heartbeat) -> Result<Beat, Error> {
@@ -84,6 +138,8 @@ impl Project {
 
     /// The leases whose holders are orphans, longest orphaned first: at most `count` (1 to 10,000, default 100), of
     /// `host` only where one is given. Changes nothing.
+    ///
+    /// Example: [`Repair`].
     ///
     /// # Errors
     /// As every method.
@@ -97,6 +153,8 @@ impl Project {
 
     /// Passes on what the agent on a host saw of a process, and answers how many of its issues are orphans now. A word that
     /// does not match the process's host, PID and incarnation changes nothing, and is answered with 0.
+    ///
+    /// Example: [`Liveness`].
     ///
     /// # Errors
     /// As every method.
@@ -114,6 +172,8 @@ impl Project {
     }
 
     /// Ends an orphan's lease and answers the issue's new status. The same again is harmless.
+    ///
+    /// Example: [`Repair`].
     ///
     /// # Errors
     /// [`Refusal::Alive`](crate::Refusal::Alive) where the holder came back,
@@ -134,6 +194,8 @@ impl Project {
 
     /// Ends a lease by hand, also of a holder that is alive, and answers the issue's new status.
     ///
+    /// Example: [`Evict`].
+    ///
     /// # Errors
     /// [`Refusal::NotHeld`](crate::Refusal::NotHeld), and [`Refusal::Stale`](crate::Refusal::Stale) where a token was
     /// given that is not the current one.
@@ -142,6 +204,8 @@ impl Project {
     }
 
     /// Everything known of an issue; none where it is unknown.
+    ///
+    /// Example: [`Project`].
     ///
     /// # Errors
     /// As every method.
@@ -168,6 +232,8 @@ impl Project {
     /// One page of the project's issues, by number: from the start or where `cursor` says, at most `count` rows
     /// (1 to 10,000, default 100), of one status only where one is given.
     ///
+    /// Example: [`Project`].
+    ///
     /// # Errors
     /// As every method.
     pub async fn list(
@@ -186,6 +252,8 @@ impl Project {
 
     /// One page of the processes that the project knows: as [`list`](Self::list).
     ///
+    /// Example: [`Project`].
+    ///
     /// # Errors
     /// As every method.
     pub async fn processes(&self, cursor: Option<&Cursor>, count: Option<u32>) -> Result<Page<Process>, Error> {
@@ -197,6 +265,8 @@ impl Project {
     }
 
     /// All of the project's issues, or all of one status, following the cursor to its end.
+    ///
+    /// Example: [`Project`].
     ///
     /// # Errors
     /// As every method.
@@ -215,6 +285,8 @@ impl Project {
 
     /// All of the processes that the project knows, following the cursor to its end.
     ///
+    /// Example: [`Project`].
+    ///
     /// # Errors
     /// As every method.
     pub async fn all_processes(&self) -> Result<Vec<Process>, Error> {
@@ -232,6 +304,8 @@ impl Project {
 
     /// The project's counts; none where it does not exist.
     ///
+    /// Example: [`Project`].
+    ///
     /// # Errors
     /// As every method.
     pub async fn stats(&self) -> Result<Option<Stats>, Error> {
@@ -242,6 +316,8 @@ impl Project {
 
     /// Removes every trace of an issue that nobody has; false where it was unknown.
     ///
+    /// Example: [`Project`].
+    ///
     /// # Errors
     /// [`Refusal::Held`](crate::Refusal::Held).
     pub async fn forget(&self, issue: IssueNumber) -> Result<bool, Error> {
@@ -251,6 +327,8 @@ impl Project {
     }
 
     /// The project's settings, or the one that is named. Names, units and ranges are in `docs/commands.md`.
+    ///
+    /// Example: [`Project`].
     ///
     /// # Errors
     /// [`Error::BadArgument`] where there is no such setting.
@@ -264,6 +342,8 @@ impl Project {
     }
 
     /// Changes settings, all of them or none.
+    ///
+    /// Example: [`Project`].
     ///
     /// # Errors
     /// [`Error::BadArgument`] where a name or a value is not allowed.
@@ -329,6 +409,8 @@ impl Project {
     ///
     /// The protocol has no question for it, so it is searched for: a few dozen questions at most, with short answers.
     ///
+    /// Example: [`events`](Self::events).
+    ///
     /// # Errors
     /// As every method.
     pub async fn newest_event(&self) -> Result<u64, Error> {
@@ -343,6 +425,8 @@ impl Project {
     /// (1 to 10,000, default 100). Many changes of one issue are one entry. Where there is none, `block` says what to do,
     /// as in [`events`](Self::events).
     ///
+    /// Example: [`Project`].
+    ///
     /// # Errors
     /// As every method.
     pub async fn unlabelled(&self, count: Option<u32>, block: Block) -> Result<Vec<Unlabelled>, Error> {
@@ -355,6 +439,8 @@ impl Project {
 
     /// Confirms that an issue's labels show this version of its status. False where that is not the current version, or
     /// was confirmed before: the labels are then to be set again, by whoever asks [`unlabelled`](Self::unlabelled).
+    ///
+    /// Example: [`Project`].
     ///
     /// # Errors
     /// As every method.

@@ -32,13 +32,14 @@ impl Message {
     }
 }
 
-/// The messages about a project, from [`Project::published`](crate::Project::published).
+/// The messages about a project, from [`Project::published`](crate::Project::published). Of a file none ever come.
 pub struct Published {
     url: String,
     messages: Receiver<Message>,
     /// Cancelled when the connection has ended.
     end: CancellationToken,
-    link: Link,
+    /// None of a file, which publishes nothing.
+    link: Option<Link>,
 }
 
 impl std::fmt::Debug for Published {
@@ -61,7 +62,10 @@ impl Published {
             }
             Ok(())
         };
-        let link = client.links().subscribe(project, &format!("{project}:issue:status:changed"), told).await?;
+        let link = match client.links() {
+            Some(links) => Some(links.subscribe(project, &format!("{project}:issue:status:changed"), told).await?),
+            None => None,
+        };
         Ok(Self { url: client.url().to_owned(), messages, end, link })
     }
 
@@ -70,6 +74,9 @@ impl Published {
     /// # Errors
     /// [`Error::Connection`] where the connection has ended. [`ping`](Self::ping) notices one that leads nowhere.
     pub async fn next(&mut self) -> Result<Message, Error> {
+        if self.link.is_none() {
+            return std::future::pending().await;
+        }
         let message = tokio::select! {
             biased;
             message = self.messages.recv() => message,
@@ -89,7 +96,8 @@ impl Published {
     /// # Errors
     /// Where none comes.
     pub async fn ping(&mut self) -> Result<(), Error> {
-        match timeout(ANSWER_TIMEOUT, self.link.send(&redis::cmd("PING"), false)).await {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        match timeout(ANSWER_TIMEOUT, link.send(&redis::cmd("PING"), false)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Error::from_redis(&error, &self.url, ANSWER_TIMEOUT)),
             Err(_) => Err(Error::Timeout { url: self.url.clone(), after: ANSWER_TIMEOUT }),

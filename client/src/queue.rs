@@ -93,6 +93,8 @@ impl Project {
     /// As [`claim`](Self::claim), but a single question: it waits in one round for as long as `block` says, and repeats
     /// nothing. For callers that want to know of each failure; repeat it with the same [`Claim::request`].
     ///
+    /// Example: [`Claim`].
+    ///
     /// # Errors
     /// As [`claim`](Self::claim).
     pub async fn claim_once(&self, claim: &Claim) -> Result<Option<Claimed>, Error> {
@@ -105,6 +107,18 @@ impl Project {
     /// of the process's last claim. It never waits: none where there is no task. Asked again, it answers the same lease
     /// while that is held, and claims nothing new.
     ///
+    /// ```no_run
+    /// # use poppo::{Checkin, Outcome};
+    /// # async fn example(project: poppo::Project, task: poppo::Claimed) -> Result<(), poppo::Error> {
+    /// let mut report = Checkin::new(task.issue, "worker-1", Outcome::Completed);
+    /// report.token = Some(task.token);
+    /// if let Some(next) = project.checkin_and_claim(&report).await? {
+    ///     println!("issue {} is next", next.issue);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`checkin`](Project::checkin).
     pub async fn checkin_and_claim(&self, checkin: &Checkin) -> Result<Option<Claimed>, Error> {
@@ -113,6 +127,17 @@ impl Project {
     }
 
     /// Removes the tasks of an issue that wait, and asks its holder, if it has one, to stop. `reason` is for people.
+    ///
+    /// ```no_run
+    /// # use poppo::{Cancelled, IssueNumber};
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// match project.cancel(IssueNumber::try_from(123)?, Some("a duplicate of 99")).await? {
+    ///     Cancelled::Asked => println!("its worker stops with its next heartbeat"),
+    ///     other => println!("{other}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As every method.
@@ -125,6 +150,8 @@ impl Project {
 
     /// Has a dead task wait again, its counts at zero; false where no task of this id is dead.
     ///
+    /// Example: [`TaskState`].
+    ///
     /// # Errors
     /// As every method; [`Error::Server`] (`OOM`) where the server is full.
     pub async fn revive(&self, task: &str) -> Result<bool, Error> {
@@ -134,6 +161,15 @@ impl Project {
     }
 
     /// While on, nobody can claim anything; who waits for a task goes on waiting, and who works goes on working.
+    ///
+    /// ```no_run
+    /// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+    /// project.drain(true).await?;
+    /// // … deploy …
+    /// project.drain(false).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As every method.
@@ -145,6 +181,8 @@ impl Project {
 
     /// One page of the tasks that nobody works on: from the start or where `cursor` says, at most `count` rows (1 to
     /// 10,000, default 100).
+    ///
+    /// Example: [`TaskState`].
     ///
     /// # Errors
     /// As every method.
@@ -162,6 +200,8 @@ impl Project {
     }
 
     /// All tasks that wait, are delayed or are dead, following the cursor to its end.
+    ///
+    /// Example: [`TaskState`].
     ///
     /// # Errors
     /// As every method.

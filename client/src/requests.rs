@@ -10,6 +10,21 @@ use crate::Life;
 use crate::types::{IssueNumber, Outcome, Token, Verdict};
 
 /// What CHECKOUT takes.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use poppo::{Checkout, Error, IssueNumber, Life, Refusal};
+///
+/// let mut checkout = Checkout::new(IssueNumber::try_from(123)?, "worker-1").by(&Life::current());
+/// checkout.title = Some("Crash on start".to_owned());
+/// match project.checkout(&checkout).await {
+///     Ok(token) => println!("it is ours, under token {token}"),
+///     Err(Error::Refused(Refusal::Held(who))) => println!("{who}"),
+///     Err(other) => return Err(other),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkout {
     /// The issue to take.
@@ -38,6 +53,8 @@ pub struct Checkout {
 
 impl Checkout {
     /// Of this issue by this process, with nothing else said.
+    ///
+    /// Example: [`Checkout`].
     #[must_use]
     pub fn new(issue: IssueNumber, process: impl Into<String>) -> Self {
         Self {
@@ -56,6 +73,8 @@ impl Checkout {
     }
 
     /// As the given life of the process: sets PID, host, incarnation and tmux.
+    ///
+    /// Example: [`Checkout`].
     #[must_use]
     pub fn by(mut self, life: &Life) -> Self {
         self.pid = Some(life.pid);
@@ -82,6 +101,18 @@ impl Checkout {
 }
 
 /// What CHECKIN takes.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project, issue: poppo::IssueNumber, token: poppo::Token) -> Result<(), poppo::Error> {
+/// use poppo::{Checkin, Outcome};
+///
+/// let mut report = Checkin::new(issue, "worker-1", Outcome::Completed);
+/// report.token = Some(token);
+/// report.result = Some(r#"{"pr":77}"#.to_owned());
+/// project.checkin(&report).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkin {
     /// The issue to give back.
@@ -107,6 +138,8 @@ pub struct Checkin {
 
 impl Checkin {
     /// Of this issue by this process with this outcome, with nothing else said.
+    ///
+    /// Example: [`Checkin`].
     #[must_use]
     pub fn new(issue: IssueNumber, process: impl Into<String>, outcome: Outcome) -> Self {
         Self {
@@ -162,6 +195,23 @@ impl Checkin {
 }
 
 /// What HEARTBEAT takes.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project, issue: poppo::IssueNumber, token: poppo::Token) -> Result<(), poppo::Error> {
+/// use poppo::Heartbeat;
+///
+/// let mut heartbeat = Heartbeat::new("worker-1");
+/// heartbeat.progress = Some("tests 3/7".to_owned());
+/// let beat = project.heartbeat(&heartbeat).await?;
+/// if !beat.holds(issue, token) || beat.cancel.contains(&issue) {
+///     println!("stop");
+/// }
+/// println!("the next one within {:?}", beat.time_to_live() / 3);
+/// // Where the answer to a checkout was lost: whether it was granted, confirmed as a checkout would be.
+/// let held = project.heartbeat_durably(&heartbeat).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     /// The process that is alive.
@@ -176,6 +226,8 @@ pub struct Heartbeat {
 
 impl Heartbeat {
     /// Of this process, with nothing else said.
+    ///
+    /// Example: [`Heartbeat`].
     #[must_use]
     pub fn new(process: impl Into<String>) -> Self {
         Self { process: process.into(), incarnation: None, ttl: None, progress: None }
@@ -192,6 +244,17 @@ impl Heartbeat {
 }
 
 /// What LIVENESS takes: the word of the agent on a host.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use poppo::{Liveness, Verdict};
+///
+/// // A supervisor saw its child end.
+/// let orphans = project.liveness(&Liveness::new("worker-1", Verdict::Dead, "build-7", 4711)).await?;
+/// println!("{orphans} issues wait to be repaired");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Liveness {
     /// The process that was looked at.
@@ -208,6 +271,8 @@ pub struct Liveness {
 
 impl Liveness {
     /// Of this PID on this host, which the process of that name has, with nothing else said.
+    ///
+    /// Example: [`Liveness`].
     #[must_use]
     pub fn new(process: impl Into<String>, verdict: Verdict, host: impl Into<String>, pid: u32) -> Self {
         Self { process: process.into(), verdict, host: host.into(), pid, incarnation: None }
@@ -227,6 +292,19 @@ impl Liveness {
 }
 
 /// What REPAIR takes.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use poppo::Repair;
+///
+/// for orphan in project.orphans(None, None).await? {
+///     let mut repair = Repair::new(orphan.issue, orphan.token);
+///     repair.requeue = true;
+///     println!("issue {} is {} now", orphan.issue, project.repair(&repair).await?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
     /// The orphaned issue.
@@ -243,6 +321,8 @@ pub struct Repair {
 
 impl Repair {
     /// Of this issue, whose lease has this token, with nothing else said.
+    ///
+    /// Example: [`Repair`].
     #[must_use]
     pub fn new(issue: IssueNumber, token: Token) -> Self {
         Self { issue, token, outcome: None, requeue: false, reason: None }
@@ -259,6 +339,18 @@ impl Repair {
 }
 
 /// What EVICT takes.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use poppo::{Evict, IssueNumber};
+///
+/// let mut evict = Evict::new(IssueNumber::try_from(123)?);
+/// evict.requeue = true;
+/// evict.reason = Some("it has hung for a day".to_owned());
+/// println!("it is {} now", project.evict(&evict).await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evict {
     /// The issue whose lease is to end.
@@ -273,6 +365,8 @@ pub struct Evict {
 
 impl Evict {
     /// Of whoever has this issue, with nothing else said.
+    ///
+    /// Example: [`Evict`].
     #[must_use]
     pub fn new(issue: IssueNumber) -> Self {
         Self { issue, token: None, requeue: false, reason: None }

@@ -1,21 +1,21 @@
 //! Check-ins that the server could not take, kept on disk until it can: one file each, in one folder for each project of
-//! each server. How a file looks is in `entry`, how they are delivered in `deliver`.
+//! each server. How a file looks is in `entry`, how they are delivered in `deliver`, what becomes of files that were never
+//! finished in `leftovers`.
 //!
 //! A file is there whole or not at all: it is written under another name, brought to the disk, and renamed. Whoever still
 //! tries to deliver a report himself holds a lock on its file, which ends with him, however he ends.
 
 mod deliver;
 mod entry;
+mod leftovers;
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-use rustix::fs::FlockOperation;
 
 pub use self::deliver::{Delivered, Delivery, Unusable};
 pub use self::entry::Spooled;
@@ -25,6 +25,8 @@ use crate::{Checkin, Project, random};
 const WHOLE: &str = "json";
 /// What is appended to the name of a file that cannot be read or that the server calls nonsense.
 const DAMAGED: &str = "damaged";
+/// What the names of files end with that are not whole yet.
+const PART: &str = "part";
 /// The file whose lock the one deliverer has.
 const LOCK: &str = "lock";
 
@@ -54,6 +56,8 @@ pub(crate) struct Kept {
 
 impl Spool {
     /// This folder, which is made where it is missing once something is to be kept.
+    ///
+    /// Example: [`Spool`].
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
@@ -61,6 +65,24 @@ impl Spool {
 
     /// The folder that the variable `POPPO_SPOOL` names, else `poppo/spool` in `$XDG_STATE_HOME`, which is
     /// `~/.local/state` unless it is set. None where neither these nor `HOME` are set: then nothing is kept.
+    ///
+    /// ```no_run
+    /// # async fn example() -> std::io::Result<()> {
+    /// use poppo::Spool;
+    ///
+    /// if let Some(spool) = Spool::standard() {
+    ///     let (waiting, unusable) = spool.list()?;
+    ///     for report in waiting {
+    ///         println!("issue {} of {} waits since {}", report.issue, report.project, report.at);
+    ///     }
+    ///     for (file, why) in unusable {
+    ///         println!("{}: {why}", file.display());
+    ///     }
+    ///     println!("removed: {:?}", spool.clean()?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn standard() -> Option<Self> {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty());
@@ -68,21 +90,45 @@ impl Spool {
     }
 
     /// The folder.
+    ///
+    /// Example: [`Spool`].
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Removes the files that were set aside, of all projects, and answers which they were. They are reports that can never be
+    /// delivered; [`list`](Self::list) tells what is wrong with each.
+    ///
+    /// Example: [`standard`](Self::standard).
+    ///
+    /// # Errors
+    /// Where a folder cannot be read or written.
+    pub fn clean(&self) -> io::Result<Vec<PathBuf>> {
+        let mut removed = Vec::new();
+        for folder in self.folders()? {
+            for file in with_extension(&folder, DAMAGED)? {
+                remove(&file)?;
+                removed.push(file);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The folders of all projects.
+    fn folders(&self) -> io::Result<Vec<PathBuf>> {
+        let mut folders = entries(&self.dir)?;
+        folders.retain(|path| path.is_dir());
+        Ok(folders)
     }
 
     /// Keeps a report: once this comes back, it outlives a crash of this process and of this host.
     pub(crate) fn keep(&self, project: &Project, report: &Checkin) -> io::Result<Kept> {
         let folder = self.folder_of(project);
         make_folder(&folder)?;
-        let temporary = folder.join(format!(".{}", random::unique_name()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        let written = entry::write(project, report)
-            .and_then(|text| file.write_all(&text))
-            .and_then(|()| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from))
-            .and_then(|()| file.sync_all());
+        let (temporary, mut file) = leftovers::begin(&folder)?;
+        let written =
+            entry::write(project, report).and_then(|text| file.write_all(&text)).and_then(|()| file.sync_all());
         let path = folder.join(next_name(&folder));
         match written.and_then(|()| fs::rename(&temporary, &path)).and_then(|()| sync_folder(&folder)) {
             Ok(()) => Ok(Kept { path, _file: file }),
@@ -125,15 +171,24 @@ fn remove(path: &Path) -> io::Result<()> {
 
 /// The whole files of a folder, oldest first.
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == WHOLE));
+    with_extension(folder, WHOLE)
+}
+
+/// The files of a folder whose names end so, in their order.
+fn with_extension(folder: &Path, wanted: &str) -> io::Result<Vec<PathBuf>> {
+    let mut paths = entries(folder)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == wanted));
     paths.sort();
     Ok(paths)
+}
+
+/// What is in a folder; nothing where there is none.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the file is still in its folder: it may have been delivered between looking for it and locking it.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::exit::Failure;
 use crate::lease;
 use crate::output::say;
-use crate::process;
+use crate::process::{self, Stops};
 
 /// What RESULT may hold.
 const LARGEST_RESULT: u64 = 65_536;
@@ -57,12 +57,24 @@ pub(crate) fn variable(command: &mut Command, name: &str, value: Option<impl AsR
     }
 }
 
+/// Where it is said that the command has to stop, once for each signal.
+pub(crate) trait Stopping {
+    /// The next signal.
+    fn stopped(&mut self) -> impl Future<Output = Signal> + Send;
+}
+
+impl Stopping for Stops {
+    fn stopped(&mut self) -> impl Future<Output = Signal> + Send {
+        self.next()
+    }
+}
+
 /// Waits for whatever comes first: the command's end, a signal from `stop`, or the end of the lease.
 pub(crate) async fn supervise(
     child: &mut Child,
     lease: &Lease,
     grace: Duration,
-    stop: &mut impl AsyncFnMut() -> Signal,
+    stop: &mut impl Stopping,
 ) -> io::Result<Ending> {
     let Some(group) = child.id() else { return Ok(Ending::Exited(child.wait().await?)) };
     let mut stopped = None;
@@ -74,7 +86,7 @@ pub(crate) async fn supervise(
                 let status = status?;
                 return Ok(stopped.map_or(Ending::Exited(status), Ending::Stopped));
             }
-            signal = stop() => {
+            signal = stop.stopped() => {
                 process::ask_group_to_end(group, signal)?;
                 stopped.get_or_insert(signal);
                 kill_at.get_or_insert(Instant::now() + grace);

@@ -14,6 +14,13 @@ impl From<Invalid> for crate::Error {
 }
 
 /// How a process is doing.
+///
+/// ```
+/// use poppo::{OrphanReason, ProcessState};
+///
+/// assert_eq!("alive".parse(), Ok(ProcessState::Alive));
+/// assert_eq!(ProcessState::Orphan(OrphanReason::Dead).as_str(), "dead");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProcessState {
     /// Heard of in time.
@@ -57,6 +64,13 @@ impl Serialize for ProcessState {
 }
 
 /// What an entry of the project's log tells.
+///
+/// ```
+/// use poppo::EventKind;
+///
+/// assert_eq!("checkin".parse(), Ok(EventKind::Checkin));
+/// assert!(EventKind::ALL.iter().all(|kind| kind.as_str().parse() == Ok(*kind)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -148,6 +162,13 @@ impl Serialize for EventKind {
 }
 
 /// What the agent on a host says of a PID.
+///
+/// ```
+/// use poppo::Verdict;
+///
+/// assert_eq!("dead".parse(), Ok(Verdict::Dead));
+/// assert_eq!(Verdict::Alive.as_str(), "alive");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// It runs.
@@ -186,6 +207,8 @@ impl FromStr for Verdict {
 }
 
 /// What to do where there is nothing to answer yet.
+///
+/// Example: [`Holder::claim`](crate::Holder::claim), [`Project::events`](crate::Project::events).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Block {
     /// Answer nothing, at once.
@@ -210,6 +233,15 @@ impl Block {
 }
 
 /// A time of the server's clock, as it writes it: ISO-8601 UTC with milliseconds.
+///
+/// ```
+/// use poppo::Timestamp;
+/// use std::time::{Duration, UNIX_EPOCH};
+///
+/// let time = Timestamp::from("1970-01-01T00:01:00.500Z".to_owned());
+/// assert_eq!(time.to_system_time(), Some(UNIX_EPOCH + Duration::from_millis(60_500)));
+/// assert_eq!(time.as_str(), "1970-01-01T00:01:00.500Z");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Timestamp(String);
@@ -241,6 +273,8 @@ impl fmt::Display for Timestamp {
 }
 
 /// Where to go on reading a list. Only the server knows what is in it.
+///
+/// Example: [`Project`](crate::Project).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Cursor(pub(crate) String);

@@ -4,6 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// The URL with the password replaced by `***`, for messages and logs.
+///
+/// ```
+/// assert_eq!(poppo::redacted("redis://worker:secret@host:6379/1"), "redis://worker:***@host:6379/1");
+/// ```
 #[must_use]
 pub fn redacted(url: &str) -> String {
     let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
@@ -31,10 +35,24 @@ fn redact_authority(base: &str) -> String {
 }
 
 /// The URL of a unix socket, with what a URL cannot hold percent-encoded.
+///
+/// ```
+/// let url = poppo::unix_url("/run/my project/redis.sock".as_ref());
+/// assert_eq!(url, "unix:///run/my%20project/redis.sock");
+/// ```
 #[must_use]
 pub fn unix_url(socket: &Path) -> String {
-    let mut url = String::from("unix://");
-    for byte in socket.as_os_str().as_encoded_bytes() {
+    path_url("unix://", socket)
+}
+
+/// The URL of a file, in the same way.
+pub(crate) fn file_url(file: &Path) -> String {
+    path_url("file://", file)
+}
+
+fn path_url(scheme: &str, path: &Path) -> String {
+    let mut url = String::from(scheme);
+    for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'/' | b'.' | b'-' | b'_' | b'~' => url.push(char::from(*byte)),
             byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),

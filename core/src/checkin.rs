@@ -5,7 +5,7 @@ use compact_str::CompactString;
 use crate::claim::Next;
 use crate::events::{Entry, Says};
 use crate::issue::{Ended, Issue, Run};
-use crate::life::LifeId;
+use crate::life::{Life, LifeId};
 use crate::project::{Measure, Project};
 use crate::refusal::{Refusal, Stale};
 use crate::tasks::Disposal;
@@ -93,7 +93,7 @@ impl Project {
             Run::Held(holder) => *holder,
             Run::Working(working) => {
                 let again = request.token.is_some_and(|token| working.follows(token, request.outcome));
-                if again && self.is_process_of(working.life, request) {
+                if again && self.lives.get(&working.life).is_some_and(|life| self.is_process_of(life, request)) {
                     return Ok(CheckedIn { effect: Effect::Unchanged, next: request.next.map(|_| number) });
                 }
                 working.life
@@ -123,13 +123,11 @@ impl Project {
             return Err(Refusal::Stale { issue: number, token, because: Stale::Other(issue.token) });
         }
         let life = self.lives.get(&holder).ok_or(Refusal::NotHeld { issue: number })?;
-        if self.is_process_of(holder, request) { Ok(()) } else { Err(self.held(number, issue, life)) }
+        if self.is_process_of(life, request) { Ok(()) } else { Err(self.held(number, issue, life)) }
     }
 
-    fn is_process_of(&self, life: LifeId, request: &Checkin<'_>) -> bool {
-        self.lives.get(&life).is_some_and(|life| {
-            self.names.get(life.process) == request.process.as_str() && life.may_be(request.incarnation)
-        })
+    fn is_process_of(&self, life: &Life, request: &Checkin<'_>) -> bool {
+        self.names.get(life.process) == request.process.as_str() && life.may_be(request.incarnation)
     }
 
     /// A lease that ended may be ended the same way again with its own token; all else is stale.
@@ -162,7 +160,8 @@ impl Project {
         };
         let (process, pid, host) = (life.process, life.pid, life.host);
         let (token, started, kind) = (issue.token, issue.started, issue.kind);
-        let (title, completed) = (issue.title.clone(), issue.completed.clone());
+        let title = issue.title.clone();
+        let completed_before = if outcome == Outcome::Completed { None } else { issue.completed_before.clone() };
         let (task, asked) = (issue.task().cloned(), issue.asked().is_some());
         self.head.ends += 1;
         let reason = left.reason.map(Text::as_str).or(left.orphan.map(OrphanReason::as_str));
@@ -181,7 +180,6 @@ impl Project {
             result: left.result.map(|result| result.as_str().into()),
             metadata: left.metadata(),
         };
-        let completed = if outcome == Outcome::Completed { Some(Box::new(at)) } else { completed };
         self.head.totals.count_end(by, outcome);
         if by != EndedBy::Repair {
             self.record(Measure::Hold, at.since(started));
@@ -189,7 +187,7 @@ impl Project {
         let status = ended.status();
         let run = Run::Ended(Box::new(ended));
         let version = self.next_event();
-        let issue = Issue { token, started, completed, run, title, kind, version, behind: true };
+        let issue = Issue { token, started, completed_before, run, title, kind, version, behind: true };
         let entry = Entry {
             issue: number,
             token: Some(token),

@@ -105,8 +105,8 @@ impl Project {
             None => None,
         };
         if !now.is_replay() {
-            if let Some(at) = issue.and_then(|issue| issue.completed.as_deref()).filter(|_| request.once) {
-                return Err(Refusal::Done { issue: request.issue, at: *at });
+            if let Some(at) = issue.and_then(|issue| issue.completed()).filter(|_| request.once) {
+                return Err(Refusal::Done { issue: request.issue, at });
             }
             self.refuse_in_use(now, request.process, life)?;
         }
@@ -199,23 +199,19 @@ impl Project {
             None => self.begin_life(now.at, request),
         };
         let Grant { what, task, follows, loser } = grant;
-        let before = self.issues.get(&request.issue);
-        let from = match (before, &task) {
-            (Some(before), _) => Some(before.status()),
-            (None, Some(_)) => Some(Status::Queued),
-            (None, None) => self.is_queued(request.issue).then_some(Status::Queued),
-        };
-        let started = before.map_or(now.at, |before| before.started);
-        let (completed, title) = before.map_or((None, None), |before| (before.completed.clone(), before.title.clone()));
+        let queued = task.is_some() || self.is_queued(request.issue);
         let (said, known) = (request.title.map(Text::as_str), task.as_ref().and_then(Task::title));
         // Whoever names an issue says what it is called; whoever claims whatever there is, only where the task does not.
         let newer = if what == EventKind::Claim { known.or(said) } else { said.or(known) };
-        let title = newer.map(CompactString::new).or(title);
-        // Whoever takes an orphan's work over is asked what the orphan was.
-        let asked = before.filter(|_| loser.is_some()).and_then(|before| before.asked().cloned());
+        let newer = newer.map(CompactString::new);
+        let mut asked = None;
         if let Some((holder, orphaned)) = loser {
+            if let Some(before) = self.issues.get(&request.issue) {
+                // Whoever takes an orphan's work over is asked what the orphan was.
+                asked = before.asked().cloned();
+                self.count_repair(now.at, before.started, orphaned);
+            }
             self.head.totals.takeovers += 1;
-            self.count_repair(now.at, started, orphaned);
             self.punish_death(holder);
         }
         let token = Token::after(self.head.last_token, now.at);
@@ -232,8 +228,15 @@ impl Project {
             (None, None, None) => Run::Held(life),
             (task, asked, follows) => Run::Working(Box::new(Working { life, task, asked, follows })),
         };
-        let issue = Issue { token, started: now.at, completed, run, title, kind, version, behind: true };
-        let entry = Entry {
+        let mut from = queued.then_some(Status::Queued);
+        self.change_issue(request.issue, |before| {
+            from = before.map(Issue::status).or(from);
+            let title = newer.or_else(|| before?.title.clone());
+            let completed_before = before.and_then(Issue::completed).map(Box::new);
+            let started = now.at;
+            Some(Box::new(Issue { token, started, completed_before, run, title, kind, version, behind: true }))
+        });
+        self.log(Entry {
             issue: request.issue,
             token: Some(token),
             at: now.at,
@@ -243,9 +246,7 @@ impl Project {
             status: Some(Status::Processing),
             from,
             says,
-        };
-        self.set_issue(request.issue, Some(Box::new(issue)));
-        self.log(entry);
+        });
         if let Some((holder, _)) = loser {
             self.drop_if_over(holder);
         }
@@ -279,9 +280,12 @@ impl Project {
 
     /// The life asked for something: a beat, and perhaps news about itself. Answers its process.
     pub(crate) fn enter_current_life(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) -> Option<NameId> {
+        if request.pid.is_none() && request.host.is_none() && request.tmux.is_none() {
+            return self.beat(at, id, request.ttl);
+        }
         let mut life = self.lives.get(&id)?.clone();
         let process = life.process;
-        life.beat(at);
+        life.beat(at, request.ttl);
         let before = (life.pid, life.host);
         life.pid = request.pid.or(life.pid);
         life.host = request.host.map(|host| self.names.intern(host.as_str())).or(life.host);
@@ -290,7 +294,6 @@ impl Project {
             life.standing = Standing::Current { attested: None };
         }
         life.tmux = request.tmux.map(|tmux| CompactString::new(tmux.as_str())).or(life.tmux);
-        life.ttl = request.ttl.unwrap_or(life.ttl);
         self.set_life(id, Some(life));
         Some(process)
     }

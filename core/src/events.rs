@@ -145,14 +145,18 @@ impl Log {
         self.before -= 1;
     }
 
-    /// The entries behind the oldest `skip`. All chunks but the first and the last are full, so none is looked at in vain.
-    pub(crate) fn iter(&self, skip: usize) -> impl Iterator<Item = &Entry> {
-        let first = self.chunks.front().map_or(0, VecDeque::len);
-        let (chunk, within) = match skip.checked_sub(first) {
-            None => (0, skip),
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.chunks.iter().flatten()
+    }
+
+    /// The event of this number. All chunks but the first and the last are full, so none is looked at in vain.
+    pub(crate) fn get(&self, number: u64) -> Option<&Entry> {
+        let at = usize::try_from(number.checked_sub(self.before + 1)?).ok()?;
+        let (chunk, within) = match at.checked_sub(self.chunks.front()?.len()) {
+            None => (0, at),
             Some(behind) => (1 + behind / Self::CHUNK, behind % Self::CHUNK),
         };
-        self.chunks.range(chunk.min(self.chunks.len())..).flatten().skip(within)
+        self.chunks.get(chunk)?.get(within)
     }
 }
 
@@ -219,9 +223,8 @@ impl Project {
 
     /// The events that came after the one with this number, as far as they are there: those of the last command are.
     pub fn emitted(&self, after: u64) -> impl Iterator<Item = Event<'_>> {
-        let after = after.clamp(self.log.before(), self.log.last());
-        let skip = usize::try_from(after - self.log.before()).unwrap_or(usize::MAX);
-        self.log.iter(skip).zip(after + 1..).map(|(entry, id)| self.event(id, entry))
+        let first = after.max(self.log.before()).saturating_add(1);
+        (first..=self.log.last()).filter_map(|id| Some(self.event(id, self.log.get(id)?)))
     }
 
     /// Gives a change of status its number.

@@ -3,7 +3,8 @@
 use compact_str::CompactString;
 
 use crate::checkin::Effect;
-use crate::life::{LifeId, Progress, Standing};
+use crate::held::Held;
+use crate::life::{Life, LifeId, Progress, Standing};
 use crate::project::Project;
 use crate::refusal::Refusal;
 use crate::types::{Instant, IssueNumber, Millis, Name, Now, Pid, Text, Token};
@@ -33,7 +34,7 @@ pub struct Pulse<'a> {
 impl<'a> Pulse<'a> {
     /// How many issues the process holds.
     pub fn held(&self) -> usize {
-        self.project.held_by(self.life).map_or(0, std::collections::BTreeSet::len)
+        self.project.held_by(self.life).map_or(0, Held::len)
     }
 
     /// Whether claims get nothing.
@@ -52,8 +53,8 @@ impl<'a> Pulse<'a> {
         project
             .held_by(self.life)
             .into_iter()
-            .flatten()
-            .filter_map(|number| Some((*number, project.issues.get(number)?.token)))
+            .flat_map(|held| held.behind(None))
+            .filter_map(|number| Some((number, project.issues.get(&number)?.token)))
     }
 }
 
@@ -82,16 +83,21 @@ impl Project {
         let Some((id, life)) = known else {
             return Err(Refusal::NoProcess { process: request.process.to_string() });
         };
-        let mut life = life.clone();
-        life.beat(now.at);
-        life.ttl = request.ttl.unwrap_or(life.ttl);
-        if let Some(text) = request.progress {
-            life.progress = Some(Box::new(Progress { text: CompactString::new(text.as_str()), at: now.at }));
-        }
-        let ttl = life.ttl;
+        let ttl = request.ttl.unwrap_or(life.ttl);
+        let news = request.progress.map(|text| {
+            let progress = Progress { text: CompactString::new(text.as_str()), at: now.at };
+            let mut life = Life { progress: Some(Box::new(progress)), ..life.clone() };
+            life.beat(now.at, request.ttl);
+            life
+        });
         self.change(now, |project| {
             project.head.totals.heartbeats += 1;
-            project.set_life(id, Some(life));
+            match news {
+                Some(life) => project.set_life(id, Some(life)),
+                None => {
+                    project.beat(now.at, id, request.ttl);
+                }
+            }
         });
         Ok(Pulse { project: self, life: id, ttl })
     }
@@ -117,7 +123,7 @@ impl Project {
             Effect::Changed
         };
         let orphaned = self.lives.get(&id).is_some_and(|life| self.orphaned(life, now).is_some());
-        let held = if orphaned { self.held_by(id).map_or(0, std::collections::BTreeSet::len) } else { 0 };
+        let held = if orphaned { self.held_by(id).map_or(0, Held::len) } else { 0 };
         (held as u64, effect)
     }
 

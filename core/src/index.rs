@@ -2,9 +2,10 @@
 //!
 //! Each grows a node at a time, so that no single command pays for moving all of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use crate::ascending::Ascending;
+use crate::held::Held;
 use crate::life::{Due, Life, LifeId};
 use crate::names::NameId;
 use crate::settings::Settings;
@@ -16,7 +17,7 @@ pub(crate) struct Index {
     /// The life that a process name stands for.
     current: BTreeMap<NameId, LifeId>,
     /// The issues of each life that holds any.
-    held: BTreeMap<LifeId, BTreeSet<IssueNumber>>,
+    held: BTreeMap<LifeId, Held>,
     /// When the lives that hold something are orphans: all of them, and those of each host.
     due: Deadlines,
     due_by_host: BTreeMap<NameId, Deadlines>,
@@ -72,15 +73,17 @@ impl Deadlines {
                 self.news += 1;
                 self.certain.insert((orphaned.since, id), ());
             }
-            Due::Silence(since) => self.silence.insert((since, id), ()),
+            Due::Silence(since) => drop(self.silence.insert((since, id), ())),
         }
     }
 
-    fn remove(&mut self, id: LifeId, due: Due) {
-        match due {
+    /// Answers whether it was there.
+    fn remove(&mut self, id: LifeId, due: Due) -> bool {
+        let removed = match due {
             Due::Certain(orphaned) => self.certain.remove(&(orphaned.since, id)),
             Due::Silence(since) => self.silence.remove(&(since, id)),
-        }
+        };
+        removed.is_some()
     }
 
     fn is_empty(&self) -> bool {
@@ -95,10 +98,10 @@ impl Deadlines {
     pub(crate) fn after(&self, now: Instant) -> Option<Instant> {
         // Where nobody is silent for too long it is the first of all, which need not be searched for.
         let next = match self.silence.first() {
-            Some(((since, _), ())) if since <= now => self.silence.first_above(&(now, LifeId(u64::MAX))),
+            Some(((since, _), ())) if *since <= now => self.silence.starting_at((now, LifeId(u64::MAX))).next(),
             first => first,
         };
-        next.map(|((since, _), ())| since)
+        next.map(|((since, _), ())| *since)
     }
 
     /// The lives whose deadlines have passed.
@@ -108,7 +111,7 @@ impl Deadlines {
 
     /// The lives that are orphans at `now` as far as deadlines tell, longest first.
     pub(crate) fn until(&self, now: Instant) -> impl Iterator<Item = LifeId> {
-        let mut certain = self.certain.iter().map(|(due, ())| due).peekable();
+        let mut certain = self.certain.iter().map(|(due, ())| *due).peekable();
         let mut silence = self.silence_until(now).peekable();
         std::iter::from_fn(move || match (certain.peek(), silence.peek()) {
             (Some(a), Some(b)) if a <= b => certain.next(),
@@ -119,7 +122,7 @@ impl Deadlines {
     }
 
     fn silence_until(&self, now: Instant) -> impl Iterator<Item = (Instant, LifeId)> {
-        self.silence.iter().map(|(due, ())| due).take_while(move |(since, _)| *since <= now)
+        self.silence.iter().map(|(due, ())| *due).take_while(move |(since, _)| *since <= now)
     }
 }
 
@@ -151,18 +154,14 @@ impl Index {
         if (old.process, old.current) != (new.process, new.current) || old.host != new.host {
             self.leave_life(id, old);
             self.enter_life(id, new);
-        } else if !self.held.contains_key(&id) {
-            if old.last_sign != new.last_sign {
-                self.idle.remove(&(old.last_sign, id));
-                self.idle.insert((new.last_sign, id), ());
-            }
-        } else if old.due != new.due {
-            self.due.remove(id, old.due);
+        } else if old.due != new.due && self.due.remove(id, old.due) {
             self.due.insert(id, new.due);
             if let Some(due) = new.host.and_then(|host| self.due_by_host.get_mut(&host)) {
                 due.remove(id, old.due);
                 due.insert(id, new.due);
             }
+        } else if old.last_sign != new.last_sign && self.idle.remove(&(old.last_sign, id)).is_some() {
+            self.idle.insert((new.last_sign, id), ());
         }
     }
 
@@ -187,10 +186,11 @@ impl Index {
 
     /// A life holds an issue; its first one makes it due instead of idle.
     pub(crate) fn enter_held(&mut self, id: LifeId, number: IssueNumber, place: impl FnOnce() -> Option<Place>) {
-        let held = self.held.entry(id).or_default();
-        let first = held.is_empty();
-        held.insert(number);
-        if first && let Some(place) = place() {
+        match self.held.entry(id) {
+            btree_map::Entry::Occupied(held) => return held.into_mut().insert(number),
+            btree_map::Entry::Vacant(held) => drop(held.insert(Held::One(number))),
+        }
+        if let Some(place) = place() {
             self.idle.remove(&(place.last_sign, id));
             self.enter_due(id, &place);
         }
@@ -198,14 +198,14 @@ impl Index {
 
     /// A life no longer holds an issue; its last one makes it idle.
     pub(crate) fn leave_held(&mut self, id: LifeId, number: IssueNumber, place: impl FnOnce() -> Option<Place>) {
-        let Some(held) = self.held.get_mut(&id) else { return };
-        held.remove(&number);
-        if held.is_empty() {
-            self.held.remove(&id);
-            if let Some(place) = place() {
-                self.leave_due(id, &place);
-                self.idle.insert((place.last_sign, id), ());
-            }
+        let btree_map::Entry::Occupied(mut held) = self.held.entry(id) else { return };
+        if held.get_mut().remove(number) {
+            return;
+        }
+        held.remove();
+        if let Some(place) = place() {
+            self.leave_due(id, &place);
+            self.idle.insert((place.last_sign, id), ());
         }
     }
 
@@ -232,7 +232,7 @@ impl Index {
 
     /// Whether an issue's last lease ended as this one.
     pub(crate) fn is_finished(&self, end: u64) -> bool {
-        self.finished.contains_key(&end)
+        self.finished.get(&end).is_some()
     }
 
     /// A record with texts of so many bytes came.
@@ -255,7 +255,7 @@ impl Index {
 
     /// Issues whose labels are behind, longest first.
     pub(crate) fn unlabelled(&self) -> impl Iterator<Item = (u64, IssueNumber)> {
-        self.unlabelled.iter().map(|(entry, ())| entry)
+        self.unlabelled.iter().map(|(entry, ())| *entry)
     }
 
     pub(crate) fn count_issue(&mut self, status: Status) {
@@ -282,7 +282,7 @@ impl Index {
         self.current.len()
     }
 
-    pub(crate) fn held_by(&self, id: LifeId) -> Option<&BTreeSet<IssueNumber>> {
+    pub(crate) fn held_by(&self, id: LifeId) -> Option<&Held> {
         self.held.get(&id)
     }
 
@@ -292,11 +292,11 @@ impl Index {
     }
 
     pub(crate) fn longest_idle(&self) -> Option<(Instant, LifeId)> {
-        self.idle.first().map(|(idle, ())| idle)
+        self.idle.first().map(|(idle, ())| *idle)
     }
 
     pub(crate) fn oldest_finished(&self) -> Option<IssueNumber> {
-        self.finished.first().map(|(_, number)| number)
+        self.finished.first().map(|(_, number)| *number)
     }
 
     pub(crate) fn finished_len(&self) -> usize {
@@ -315,6 +315,6 @@ impl Index {
             + (self.idle.len() + self.finished.len() + self.current.len() + self.unlabelled.len()) * pair
             + self.count(Status::Processing) as usize * size_of::<IssueNumber>()
             + self.asked.len() * pair
-            + self.held.len() * size_of::<(LifeId, BTreeSet<IssueNumber>)>()
+            + self.held.len() * size_of::<(LifeId, Held)>()
     }
 }

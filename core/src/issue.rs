@@ -14,8 +14,8 @@ pub(crate) struct Issue {
     /// The holder's token, or the last one's.
     pub(crate) token: Token,
     pub(crate) started: Instant,
-    /// When it was last completed.
-    pub(crate) completed: Option<Box<Instant>>,
+    /// When it was last completed, where its last lease did not end so: [`Issue::completed`] looks there first.
+    pub(crate) completed_before: Option<Box<Instant>>,
     pub(crate) run: Run,
     pub(crate) title: Option<CompactString>,
     /// The task type of the current or last run.
@@ -55,6 +55,7 @@ pub(crate) struct Asked {
 
 /// What an issue is after its lease ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Aftermath {
     /// As the lease ended.
     Ended,
@@ -88,6 +89,14 @@ impl Issue {
         match &self.run {
             Run::Held(_) | Run::Working(_) => Status::Processing,
             Run::Ended(ended) => ended.status(),
+        }
+    }
+
+    /// When it was last completed.
+    pub(crate) fn completed(&self) -> Option<Instant> {
+        match &self.run {
+            Run::Ended(ended) if ended.outcome == Outcome::Completed => Some(ended.at),
+            _ => self.completed_before.as_deref().copied(),
         }
     }
 

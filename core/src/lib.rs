@@ -20,13 +20,14 @@
 //! | --- | --- |
 //! | `types` | numbers, names, texts and words, checked once |
 //! | `project` | the records, and the journal that makes a command whole or nothing |
-//! | `index`, `ascending` | who is due when: derived from the records |
+//! | `index`, `ascending`, `held` | who holds what and is due when: derived from the records |
 //! | `life`, `issue` | one record each, and the orphan rule |
 //! | `queue` | the tasks that nobody works on, and who is next |
 //! | `checkout`, `checkin`, `heartbeat`, `repair`, `tasks`, `claim`, `manage` | the commands that write |
 //! | `events` | the project's log, and whose labels are behind |
 //! | `orphans`, `look` | the commands that read |
-//! | `snapshot` | a project as bytes, and back |
+//! | [`commands`] | their words, and what they answer |
+//! | `snapshot` | a project as bytes or as a document, and back |
 
 #![forbid(unsafe_code)]
 
@@ -34,9 +35,11 @@ mod ascending;
 mod checkin;
 mod checkout;
 mod claim;
+pub mod commands;
 mod events;
 mod fault;
 mod heartbeat;
+mod held;
 mod index;
 mod issue;
 mod life;
@@ -67,7 +70,7 @@ pub use project::Project;
 pub use refusal::{Refusal, Stale};
 pub use repair::{Evict, Repair};
 pub use settings::{Setting, Settings};
-pub use snapshot::{Corrupt, VERSION};
+pub use snapshot::{Corrupt, Unreadable, VERSION};
 pub use stats::{Durations, TaskTotals, Totals};
 pub use tasks::Enqueue;
 pub use types::{

@@ -62,6 +62,14 @@ pub(crate) enum Standing {
     Ended { at: Instant, reason: OrphanReason },
 }
 
+/// All that a beat changes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signs {
+    ttl: Millis,
+    seen: Instant,
+    standing: Standing,
+}
+
 /// Since when and why a life's leases are orphans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Orphaned {
@@ -178,9 +186,18 @@ impl Life {
         }
     }
 
-    /// A sign of life from the process itself: renews all its leases, and proves an agent wrong that called it dead.
-    pub(crate) fn beat(&mut self, at: Instant) {
+    pub(crate) fn signs(&self) -> Signs {
+        Signs { ttl: self.ttl, seen: self.seen, standing: self.standing }
+    }
+
+    pub(crate) fn set_signs(&mut self, Signs { ttl, seen, standing }: Signs) {
+        (self.ttl, self.seen, self.standing) = (ttl, seen, standing);
+    }
+
+    /// A sign of life from the process itself, perhaps with a new time to live: renews all its leases, and proves an agent wrong that called it dead.
+    pub(crate) fn beat(&mut self, at: Instant, ttl: Option<Millis>) {
         self.seen = at;
+        self.ttl = ttl.unwrap_or(self.ttl);
         if let Standing::Dead { .. } = self.standing {
             self.standing = Standing::Current { attested: None };
         }

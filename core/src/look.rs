@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use crate::held::Held;
 use crate::issue::{Issue, Run};
 use crate::life::{Life, LifeId};
 use crate::project::Project;
@@ -275,7 +276,7 @@ impl Project {
             kind: issue.kind.map(|kind| self.names.get(kind)),
             title: issue.title.as_deref(),
             started: issue.started,
-            completed: issue.completed.as_deref().copied(),
+            completed: issue.completed(),
             run,
         })
     }
@@ -333,7 +334,7 @@ impl Project {
                 // The last bit of a cursor says which numbers it is among: clients may keep no more than 53 bits.
                 let among_delayed = cursor & 1 == 1 || (cursor == 0 && which == Tasks::Delayed);
                 let from = TaskNumber::new(cursor >> 1, among_delayed);
-                let rows = self.queue.tasks.range(from..).map(|(number, task)| {
+                let rows = self.queue.tasks.starting_at(from).map(|(number, task)| {
                     let state = self.state(now, *number, task);
                     let wanted = matches!(state, TaskState::Delayed { .. }) == (which == Tasks::Delayed);
                     let cursor = number.count() << 1 | u64::from(number.is_delayed());
@@ -390,7 +391,7 @@ impl Project {
             *depth.entry(task.priority).or_default() += 1;
         }
         let waiting = depth.values().sum();
-        let first = self.queue.tasks.first_key_value().filter(|(number, _)| !number.is_delayed());
+        let first = self.queue.tasks.first().filter(|(number, _)| !number.is_delayed());
         let oldest = [first.map(|(_, task)| task.turn), self.order.first_due().filter(|due| *due <= now.at)];
         QueueStats {
             waiting,
@@ -426,7 +427,7 @@ impl Project {
                 process: self.names.get(life.process),
                 pid: life.pid,
                 host: life.host.map(|host| self.names.get(host)),
-                issues: self.held_by(*id).map_or(0, std::collections::BTreeSet::len),
+                issues: self.held_by(*id).map_or(0, Held::len),
                 attested: life.last_attested(),
                 holder: self.holder(now, life),
             });

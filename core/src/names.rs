@@ -13,7 +13,6 @@ pub(crate) struct NameId(NonZeroU32);
 
 impl NameId {
     pub(crate) const FIRST: Self = Self(NonZeroU32::MIN);
-    pub(crate) const LAST: Self = Self(NonZeroU32::MAX);
 }
 
 /// The names that a project's records use, each with how many use it. One that nobody uses is gone.

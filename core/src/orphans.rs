@@ -1,7 +1,5 @@
 //! `ORPHANS`: the leases whose holders are orphans, without looking at any other.
 
-use std::ops::Bound;
-
 use crate::index::Deadlines;
 use crate::life::LifeId;
 use crate::project::Project;
@@ -65,8 +63,10 @@ impl Project {
         let deadlines = self.index.due(None)?;
         let next = deadlines.after(now.at).map(|at| at.since(now.at).plus(Millis(1)));
         // Outside the grace nobody is excused, and those that have been orphans for long need not be looked at.
-        let silent = now.in_grace().then(|| deadlines.silent_until(now.at)).into_iter().flatten();
-        let excused = silent.filter_map(|id| self.lives.get(&id)?.excused_for(now)).min();
+        if !now.in_grace() {
+            return next;
+        }
+        let excused = deadlines.silent_until(now.at).filter_map(|id| self.lives.get(&id)?.excused_for(now)).min();
         next.into_iter().chain(excused).min()
     }
 
@@ -83,13 +83,12 @@ impl Project {
     }
 
     fn orphaned_leases(&self, id: LifeId, behind: Option<IssueNumber>, now: Now) -> impl Iterator<Item = Orphan<'_>> {
-        let behind = (behind.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let held = self.held_by(id).into_iter().flat_map(move |held| held.range(behind));
+        let held = self.held_by(id).into_iter().flat_map(move |held| held.behind(behind));
         held.filter_map(move |number| {
-            let (issue, _, life) = self.holder_of(*number)?;
+            let (issue, _, life) = self.holder_of(number)?;
             let orphaned = self.orphaned(life, now)?;
             Some(Orphan {
-                issue: *number,
+                issue: number,
                 token: issue.token,
                 process: self.names.get(life.process),
                 pid: life.pid,

@@ -1,17 +1,19 @@
 //! The value: records, the indexes derived from them, and the journal that makes each command whole or nothing.
 //!
-//! Every change goes through [`Project::set_issue`], [`Project::set_life`], [`Project::set_task`], [`Project::set_dead`],
-//! [`Project::set_finished`], [`Project::record`] or the copied [`Head`]. They note what was there before, so that a panic in the middle of a command can be taken back, and
-//! they keep the indexes in step, so that no command can forget one. The commands are in files of their own.
+//! Every change goes through [`Project::change_issue`], [`Project::set_life`], [`Project::beat`], [`Project::set_task`],
+//! [`Project::set_dead`], [`Project::set_finished`], [`Project::record`] or the copied [`Head`]. They note what was there
+//! before, so that a panic in the middle of a command can be taken back, and they keep the indexes in step, so that no
+//! command can forget one. The commands are in files of their own.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::{BTreeMap, btree_map};
 
 use crate::events::{Entry, Log};
 use crate::fault;
+use crate::held::Held;
 use crate::index::{Index, Place};
 use crate::issue::{Aftermath, Issue, Run};
-use crate::life::{Life, LifeId, Orphaned};
-use crate::names::Names;
+use crate::life::{Life, LifeId, Orphaned, Signs};
+use crate::names::{NameId, Names};
 use crate::queue::{Dead, Finished, Order, Queue, Task, TaskNumber};
 use crate::settings::{Setting, Settings};
 use crate::stats::{Histogram, Recorded, Totals};
@@ -70,6 +72,14 @@ impl Journal {
     /// Between commands it keeps room for those of the usual size: a check-in that claims makes some 14 changes.
     const ROOM: usize = 16;
 
+    /// Takes note of what is there before it changes, or right after. Outside a command (while loading) there is nothing to
+    /// take back to.
+    fn note(&mut self, before: Before) {
+        if self.head.is_some() {
+            self.changes.push(before);
+        }
+    }
+
     fn close(&mut self) {
         self.head = None;
         self.changes.clear();
@@ -89,6 +99,7 @@ impl Clone for Journal {
 enum Before {
     Issue(IssueNumber, Option<Box<Issue>>),
     Life(LifeId, Option<Life>),
+    Signs(LifeId, Signs),
     Task(TaskNumber, Option<Box<Task>>),
     Dead(u64, Option<Box<Dead>>),
     Finished(u64, Option<Finished>),
@@ -178,6 +189,7 @@ impl Project {
                 Before::Issue(number, None) => drop(self.issues.remove(&number)),
                 Before::Life(id, Some(life)) => drop(self.lives.insert(id, life)),
                 Before::Life(id, None) => drop(self.lives.remove(&id)),
+                Before::Signs(id, signs) => self.lives.get_mut(&id).into_iter().for_each(|life| life.set_signs(signs)),
                 Before::Task(number, Some(task)) => drop(self.queue.tasks.insert(number, task)),
                 Before::Task(number, None) => drop(self.queue.tasks.remove(&number)),
                 Before::Dead(number, Some(dead)) => drop(self.queue.dead.insert(number, dead)),
@@ -211,17 +223,31 @@ impl Project {
         queue.tasks.iter().for_each(|(number, task)| books.enter_task(*number, task, false));
         queue.dead.iter().for_each(|(number, dead)| books.enter_dead(*number, dead));
         queue.finished.iter().for_each(|(number, finished)| books.order.enter_finished(*number, finished));
-        self.log.iter(0).for_each(|entry| enter_entry(&mut self.names, &mut self.index, entry));
+        self.log.iter().for_each(|entry| enter_entry(&mut self.names, &mut self.index, entry));
         self.names.drop_unused();
     }
 
-    /// Stores, replaces or removes the record of an issue. It is searched for once: this is what most commands cost.
+    /// Stores, replaces or removes the record of an issue.
     pub(crate) fn set_issue(&mut self, number: IssueNumber, new: Option<Box<Issue>>) {
+        self.change_issue(number, |_| new);
+    }
+
+    /// The same, with what the record was before. It is searched for once: this is what most commands cost.
+    pub(crate) fn change_issue(
+        &mut self,
+        number: IssueNumber,
+        change: impl FnOnce(Option<&Issue>) -> Option<Box<Issue>>,
+    ) {
         fault::point();
         let (issues, mut books) = self.issues_and_books();
         let entry = issues.entry(number);
-        if let btree_map::Entry::Occupied(old) = &entry {
-            books.leave_issue(number, old.get());
+        let old = match &entry {
+            btree_map::Entry::Occupied(old) => Some(&**old.get()),
+            btree_map::Entry::Vacant(_) => None,
+        };
+        let new = change(old);
+        if let Some(old) = old {
+            books.leave_issue(number, old);
         }
         fault::point();
         if let Some(new) = &new {
@@ -229,7 +255,7 @@ impl Project {
         }
         fault::point();
         let old = put(entry, new);
-        self.note(Before::Issue(number, old));
+        self.journal.note(Before::Issue(number, old));
         fault::point();
     }
 
@@ -249,18 +275,18 @@ impl Project {
     pub(crate) fn set_task(&mut self, number: TaskNumber, new: Option<Box<Task>>) {
         fault::point();
         let (queue, mut books) = self.queue_and_books();
-        let entry = queue.tasks.entry(number);
-        let stays = new.is_some() && matches!(entry, btree_map::Entry::Occupied(_));
-        if let btree_map::Entry::Occupied(old) = &entry {
-            books.leave_task(number, old.get(), stays);
+        let old = queue.tasks.get(&number);
+        let stays = new.is_some() && old.is_some();
+        if let Some(old) = old {
+            books.leave_task(number, old, stays);
         }
         fault::point();
         if let Some(new) = &new {
             books.enter_task(number, new, stays);
         }
         fault::point();
-        let old = put(entry, new);
-        self.note(Before::Task(number, old));
+        let old = queue.tasks.put(number, new);
+        self.journal.note(Before::Task(number, old));
         fault::point();
     }
 
@@ -269,12 +295,11 @@ impl Project {
     pub(crate) fn take_for_lease(&mut self, number: TaskNumber) -> Option<Task> {
         fault::point();
         let (queue, mut books) = self.queue_and_books();
-        let btree_map::Entry::Occupied(place) = queue.tasks.entry(number) else { return None };
-        books.leave_task_but_id(number, place.get());
+        books.leave_task_but_id(number, queue.tasks.get(&number)?);
         fault::point();
-        let old = place.remove();
+        let old = queue.tasks.remove(&number)?;
         let task = Task::clone(&old);
-        self.note(Before::Task(number, Some(old)));
+        self.journal.note(Before::Task(number, Some(old)));
         fault::point();
         Some(task)
     }
@@ -293,7 +318,7 @@ impl Project {
         }
         fault::point();
         let old = put(entry, new);
-        self.note(Before::Dead(number, old));
+        self.journal.note(Before::Dead(number, old));
         fault::point();
     }
 
@@ -301,16 +326,15 @@ impl Project {
     pub(crate) fn set_finished(&mut self, number: u64, new: Option<Finished>) {
         fault::point();
         let Self { queue, order, .. } = self;
-        let entry = queue.finished.entry(number);
-        if let btree_map::Entry::Occupied(old) = &entry {
-            order.leave_finished(old.get());
+        if let Some(old) = queue.finished.get(&number) {
+            order.leave_finished(old);
         }
         if let Some(new) = &new {
             order.enter_finished(number, new);
         }
         fault::point();
-        let old = put(entry, new);
-        self.note(Before::Finished(number, old));
+        let old = queue.finished.put(number, new);
+        self.journal.note(Before::Finished(number, old));
         fault::point();
     }
 
@@ -346,7 +370,7 @@ impl Project {
             self.index.move_life(id, &Place::of(place, settings), &Place::of(&new, settings));
             fault::point();
             let old = std::mem::replace(place, new);
-            self.note(Before::Life(id, Some(old)));
+            self.journal.note(Before::Life(id, Some(old)));
             fault::point();
             return;
         }
@@ -356,17 +380,32 @@ impl Project {
             Some(life) => self.lives.insert(id, life),
             None => self.lives.remove(&id),
         };
-        self.note(Before::Life(id, old));
+        self.journal.note(Before::Life(id, old));
         fault::point();
         self.enter_life(id);
         fault::point();
+    }
+
+    /// The process of a life gave a sign. Most commands change no more than that of it. Answers the process.
+    pub(crate) fn beat(&mut self, at: Instant, id: LifeId, ttl: Option<Millis>) -> Option<NameId> {
+        fault::point();
+        let life = self.lives.get_mut(&id)?;
+        self.journal.note(Before::Signs(id, life.signs()));
+        fault::point();
+        let settings = &self.head.settings;
+        let old = Place::of(life, settings);
+        life.beat(at, ttl);
+        fault::point();
+        self.index.move_life(id, &old, &Place::of(life, settings));
+        fault::point();
+        Some(life.process)
     }
 
     /// Records a duration.
     pub(crate) fn record(&mut self, measure: Measure, duration: Millis) {
         fault::point();
         let recorded = self.histogram(measure).record(duration);
-        self.note(Before::Recorded(measure, recorded));
+        self.journal.note(Before::Recorded(measure, recorded));
         fault::point();
     }
 
@@ -383,16 +422,16 @@ impl Project {
         fault::point();
         enter_entry(&mut self.names, &mut self.index, &entry);
         self.log.push(entry);
-        self.note(Before::Logged);
+        self.journal.note(Before::Logged);
         fault::point();
     }
 
     /// What was loaded lacked its newest events: what is left of the log does not lead to the event that comes now.
     fn drop_log(&mut self) {
         fault::point();
-        self.log.iter(0).for_each(|entry| leave_entry(&mut self.names, &mut self.index, entry));
+        self.log.iter().for_each(|entry| leave_entry(&mut self.names, &mut self.index, entry));
         let gone = std::mem::replace(&mut self.log, Log::behind(self.head.last_event - 1));
-        self.note(Before::Log(gone));
+        self.journal.note(Before::Log(gone));
     }
 
     fn histogram(&mut self, measure: Measure) -> &mut Histogram {
@@ -400,14 +439,6 @@ impl Project {
             Measure::Wait => &mut self.wait,
             Measure::Hold => &mut self.hold,
             Measure::Detection => &mut self.detection,
-        }
-    }
-
-    /// Called right after a record changed, with what was there before. Outside a command (while loading) there is
-    /// nothing to take back to.
-    fn note(&mut self, before: Before) {
-        if self.journal.head.is_some() {
-            self.journal.changes.push(before);
         }
     }
 
@@ -480,7 +511,7 @@ impl Project {
         }
         let kept = self.head.settings.get(Setting::FinishedKept);
         for _ in 0..Self::TRIM {
-            match self.queue.finished.first_key_value() {
+            match self.queue.finished.first() {
                 Some((number, _)) if self.queue.finished.len() as u64 > kept => self.set_finished(*number, None),
                 _ => break,
             }
@@ -498,7 +529,7 @@ impl Project {
             fault::point();
             if let Some(entry) = self.log.pop_oldest() {
                 leave_entry(&mut self.names, &mut self.index, &entry);
-                self.note(Before::Trimmed(entry));
+                self.journal.note(Before::Trimmed(entry));
             }
         }
     }
@@ -510,7 +541,7 @@ impl Project {
     }
 
     /// The issues that a life holds.
-    pub(crate) fn held_by(&self, id: LifeId) -> Option<&BTreeSet<IssueNumber>> {
+    pub(crate) fn held_by(&self, id: LifeId) -> Option<&Held> {
         self.index.held_by(id)
     }
 
@@ -620,8 +651,7 @@ impl QueueBooks<'_> {
     }
 
     fn unrank(&mut self, number: TaskNumber, task: &Task) {
-        let held = self.is_held(task.issue);
-        self.order.unrank(number, task, held, self.settings);
+        self.order.unrank(number, task, self.settings);
     }
 
     fn enter_dead(&mut self, number: u64, dead: &Dead) {

@@ -5,10 +5,10 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
 use compact_str::CompactString;
 
+use crate::ascending::Ascending;
 use crate::names::NameId;
 use crate::settings::{Setting, Settings};
 use crate::types::{Instant, IssueNumber, Priority};
@@ -142,11 +142,11 @@ impl PartialOrd for Id {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queue {
     /// Those that wait or are delayed.
-    pub(crate) tasks: BTreeMap<TaskNumber, Box<Task>>,
+    pub(crate) tasks: Ascending<TaskNumber, Box<Task>>,
     /// By the number of the death.
     pub(crate) dead: BTreeMap<u64, Box<Dead>>,
     /// By the number of the end.
-    pub(crate) finished: BTreeMap<u64, Finished>,
+    pub(crate) finished: Ascending<u64, Finished>,
 }
 
 /// Where a task is.
@@ -167,6 +167,7 @@ struct Rank {
 
 impl Rank {
     const FIRST: Self = Self { key: 0, number: TaskNumber(0) };
+    /// Behind all that there are.
     const LAST: Self = Self { key: u64::MAX, number: TaskNumber(u64::MAX) };
 }
 
@@ -181,9 +182,9 @@ impl Rank {
 pub(crate) struct Order {
     ids: BTreeMap<Id, Whereabouts>,
     /// All that wait, by issue and type.
-    waiting: BTreeSet<(IssueNumber, NameId, Rank)>,
+    waiting: Ascending<(IssueNumber, NameId, Rank), ()>,
     /// The first of each free issue and type, by type.
-    ready: BTreeMap<NameId, BTreeSet<Rank>>,
+    ready: BTreeMap<NameId, Ascending<Rank, ()>>,
     /// The first of each type that is ready.
     heads: BTreeSet<(Rank, NameId)>,
     /// Those that are delayed as far as anybody noticed, by when they are due, and by issue.
@@ -234,9 +235,9 @@ impl Order {
     }
 
     /// Takes it away.
-    pub(crate) fn unrank(&mut self, number: TaskNumber, task: &Task, held: bool, settings: &Settings) {
+    pub(crate) fn unrank(&mut self, number: TaskNumber, task: &Task, settings: &Settings) {
         if self.is_ripe(number, task) {
-            self.stop_waiting(number, task, held, settings);
+            self.stop_waiting(number, task, settings);
         }
     }
 
@@ -248,7 +249,7 @@ impl Order {
         *self.depth.entry(task.priority).or_default() += 1;
         let rank = task.rank(number, settings);
         let first = self.first_of(task.issue, task.kind);
-        self.waiting.insert((task.issue, task.kind, rank));
+        self.waiting.insert((task.issue, task.kind, rank), ());
         if !held && first.is_none_or(|first| rank < first) {
             if let Some(first) = first {
                 self.unready(task.kind, first);
@@ -257,7 +258,7 @@ impl Order {
         }
     }
 
-    fn stop_waiting(&mut self, number: TaskNumber, task: &Task, held: bool, settings: &Settings) {
+    fn stop_waiting(&mut self, number: TaskNumber, task: &Task, settings: &Settings) {
         if let Some(depth) = self.depth.get_mut(&task.priority) {
             *depth -= 1;
             if *depth == 0 {
@@ -266,9 +267,8 @@ impl Order {
         }
         let rank = task.rank(number, settings);
         self.waiting.remove(&(task.issue, task.kind, rank));
-        // Whether it was the first of its issue and type need not be searched for: only then it is ready.
-        if !held
-            && self.unready(task.kind, rank)
+        // Whether it was the first of its issue and type, and that is free, need not be asked: only then it is ready.
+        if self.unready(task.kind, rank)
             && let Some(next) = self.first_of(task.issue, task.kind)
         {
             self.make_ready(task.kind, next);
@@ -278,22 +278,22 @@ impl Order {
     /// Whether no task of an issue waits, as far as one look tells. Where issues come and are served in about the order of
     /// their numbers, those that come are above all that wait, and those that run are below.
     fn is_out_of_range(&self, issue: IssueNumber) -> bool {
-        self.waiting.first().is_none_or(|(first, ..)| issue < *first)
-            || self.waiting.last().is_none_or(|(last, ..)| issue > *last)
+        self.waiting.first().is_none_or(|((first, ..), ())| issue < *first)
+            || self.waiting.last().is_none_or(|((last, ..), ())| issue > *last)
     }
 
     fn first_of(&self, issue: IssueNumber, kind: NameId) -> Option<Rank> {
         if self.is_out_of_range(issue) {
             return None;
         }
-        let all = (issue, kind, Rank::FIRST)..=(issue, kind, Rank::LAST);
-        self.waiting.range(all).next().map(|(_, _, rank)| *rank)
+        let next = self.waiting.starting_at((issue, kind, Rank::FIRST)).next();
+        next.filter(|((of, as_kind, _), ())| (*of, *as_kind) == (issue, kind)).map(|((_, _, rank), ())| *rank)
     }
 
     fn make_ready(&mut self, kind: NameId, rank: Rank) {
         let ready = self.ready.entry(kind).or_default();
-        let head = ready.first().copied();
-        ready.insert(rank);
+        let head = ready.first().map(|(head, ())| *head);
+        ready.insert(rank, ());
         if head.is_none_or(|head| rank < head) {
             if let Some(head) = head {
                 self.heads.remove(&(head, kind));
@@ -305,10 +305,10 @@ impl Order {
     /// Answers whether it was ready.
     fn unready(&mut self, kind: NameId, rank: Rank) -> bool {
         let Some(ready) = self.ready.get_mut(&kind) else { return false };
-        let was_head = ready.first() == Some(&rank);
-        let was_ready = ready.remove(&rank);
-        let head = ready.first().copied();
-        if ready.is_empty() {
+        let was_head = ready.first().is_some_and(|(head, ())| *head == rank);
+        let was_ready = ready.remove(&rank).is_some();
+        let head = ready.first().map(|(head, ())| *head);
+        if head.is_none() {
             self.ready.remove(&kind);
         }
         if was_head {
@@ -334,13 +334,12 @@ impl Order {
         if self.is_out_of_range(issue) {
             return;
         }
-        let mut from = Bound::Included((issue, NameId::FIRST, Rank::FIRST));
-        while let Some((found, kind, rank)) = self.waiting.range((from, Bound::Unbounded)).next().copied() {
-            if found != issue {
-                break;
-            }
+        let mut from = (issue, NameId::FIRST, Rank::FIRST);
+        loop {
+            let next = self.waiting.starting_at(from).next().map(|(entry, ())| *entry);
+            let Some((_, kind, rank)) = next.filter(|(found, ..)| *found == issue) else { break };
             act(self, kind, rank);
-            from = Bound::Excluded((issue, kind, Rank::LAST));
+            from = (issue, kind, Rank::LAST);
         }
     }
 
@@ -348,7 +347,7 @@ impl Order {
     pub(crate) fn first(&self, kinds: Option<&[NameId]>) -> Option<TaskNumber> {
         let rank = match kinds {
             None => self.heads.first().map(|(rank, _)| *rank),
-            Some(kinds) => kinds.iter().filter_map(|kind| self.ready.get(kind)?.first().copied()).min(),
+            Some(kinds) => kinds.iter().filter_map(|kind| self.ready.get(kind)?.first().map(|(rank, ())| *rank)).min(),
         };
         rank.map(|rank| rank.number)
     }
@@ -368,9 +367,9 @@ impl Order {
 
     /// The tasks of an issue that wait or are delayed.
     pub(crate) fn of_issue(&self, issue: IssueNumber) -> impl Iterator<Item = TaskNumber> {
-        let all = (issue, NameId::FIRST, Rank::FIRST)..=(issue, NameId::LAST, Rank::LAST);
         let unripe = (issue, TaskNumber(0))..=(issue, TaskNumber(u64::MAX));
-        let waiting = self.waiting.range(all).map(|(_, _, rank)| rank.number);
+        let waiting = self.waiting.starting_at((issue, NameId::FIRST, Rank::FIRST)).map(|(entry, ())| entry);
+        let waiting = waiting.take_while(move |(of, ..)| *of == issue).map(|(_, _, rank)| rank.number);
         waiting.chain(self.unripe.range(unripe).map(|(_, number)| *number))
     }
 

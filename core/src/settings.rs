@@ -2,7 +2,9 @@
 //!
 //! They live in the project's value, not in the server, so that every replica applies a command by the same ones.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::types::{Invalid, MAX_INTEGER, Millis, integer};
 
@@ -76,8 +78,7 @@ impl Setting {
 }
 
 /// The values of all settings of a project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<u64>", into = "Vec<u64>")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings([u64; Setting::ALL.len()]);
 
 impl Default for Settings {
@@ -108,9 +109,33 @@ impl Settings {
     }
 }
 
-impl From<Settings> for Vec<u64> {
-    fn from(settings: Settings) -> Self {
-        settings.0.to_vec()
+/// In order for machines, each with its name for people.
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_map(Setting::ALL.iter().map(|setting| (setting.name(), self.get(*setting))))
+        } else {
+            self.0.as_slice().serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Vec::deserialize(deserializer)?.try_into().map_err(de::Error::custom);
+        }
+        let mut settings = Self::default();
+        for (name, value) in BTreeMap::<String, u64>::deserialize(deserializer)? {
+            let setting = Setting::ALL.iter().find(|setting| setting.name() == name);
+            let setting = setting.ok_or_else(|| de::Error::custom(format!("there is no setting {name}")))?;
+            let (min, max) = setting.range();
+            if !(min..=max).contains(&value) {
+                return Err(de::Error::custom(format!("{name} {}", Invalid::Integer(min, max))));
+            }
+            settings.set(*setting, value);
+        }
+        Ok(settings)
     }
 }
 

@@ -7,8 +7,11 @@
 //!
 //! Reading trusts nothing: every value is checked as a command's argument would be, and every reference.
 
+mod document;
 mod v1;
 mod v2;
+
+pub use document::Unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +72,7 @@ enum Piece<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct HeadRow {
     created: Instant,
     last_token: Option<Token>,
@@ -101,31 +105,37 @@ impl<'a, T> Rows<'a, T> {
     }
 }
 
+/// A life. Names are numbers of the piece's table, unless they are spelled out.
 #[derive(Serialize, Deserialize)]
-struct LifeRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct LifeRow<'a, N = u32> {
     id: u64,
-    process: u32,
+    process: N,
     incarnation: Option<&'a str>,
     pid: Option<Pid>,
-    host: Option<u32>,
+    host: Option<N>,
     tmux: Option<&'a str>,
     ttl: Millis,
     seen: Instant,
-    progress: Option<(&'a str, Instant)>,
+    #[serde(borrow)]
+    progress: Option<ProgressRow<'a>>,
     standing: StandingRow,
     #[serde(borrow)]
-    claims: LifeClaims<'a>,
+    claims: LifeClaims<'a, N>,
 }
 
 /// The types that a life asked for last, and the id, issue and token of a claim that can be repeated.
 #[derive(Default, Serialize, Deserialize)]
-struct LifeClaims<'a> {
-    kinds: Vec<u32>,
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct LifeClaims<'a, N = u32> {
+    #[serde(rename = "types")]
+    kinds: Vec<N>,
     #[serde(borrow)]
-    request: Option<(&'a str, IssueNumber, Token)>,
+    request: Option<RequestRow<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 enum StandingRow {
     Current { attested: Option<Instant> },
     Dead { at: Instant },
@@ -133,27 +143,32 @@ enum StandingRow {
 }
 
 #[derive(Serialize, Deserialize)]
-struct IssueRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct IssueRow<'a, N = u32> {
     number: IssueNumber,
     token: Token,
     started: Instant,
     completed: Option<Instant>,
     title: Option<&'a str>,
-    kind: Option<u32>,
+    #[serde(rename = "type")]
+    kind: Option<N>,
     #[serde(borrow)]
-    run: RunRow<'a>,
+    run: RunRow<'a, N>,
     version: u64,
     behind: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-struct EventRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct EventRow<'a, N = u32> {
     issue: IssueNumber,
     token: Option<Token>,
     at: Instant,
-    process: Option<u32>,
-    kind: Option<u32>,
+    process: Option<N>,
+    #[serde(rename = "type")]
+    kind: Option<N>,
     task: Option<&'a str>,
+    #[serde(rename = "event")]
     what: EventKind,
     status: Option<Status>,
     from: Option<Status>,
@@ -161,29 +176,33 @@ struct EventRow<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum RunRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+enum RunRow<'a, N = u32> {
     Held(u64),
     #[serde(borrow)]
-    Ended(EndedRow<'a>),
+    Ended(EndedRow<'a, N>),
     #[serde(borrow)]
-    Working(WorkingRow<'a>),
+    Working(WorkingRow<'a, N>),
 }
 
 #[derive(Serialize, Deserialize)]
-struct WorkingRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WorkingRow<'a, N = u32> {
     life: u64,
     #[serde(borrow)]
-    task: Option<TaskRow<'a>>,
+    task: Option<TaskRow<'a, N>>,
     #[serde(borrow)]
-    asked: Option<(Instant, Option<&'a str>)>,
-    follows: Option<(Token, Outcome)>,
+    asked: Option<AskedRow<'a>>,
+    follows: Option<FollowsRow>,
 }
 
 /// A task, without its issue.
 #[derive(Serialize, Deserialize)]
-struct TaskRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct TaskRow<'a, N = u32> {
     id: &'a str,
-    kind: u32,
+    #[serde(rename = "type")]
+    kind: N,
     priority: Priority,
     attempts: u16,
     orphans: u16,
@@ -193,25 +212,28 @@ struct TaskRow<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WaitingRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WaitingRow<'a, N = u32> {
     number: u64,
     delayed: bool,
     issue: IssueNumber,
     #[serde(borrow)]
-    task: TaskRow<'a>,
+    task: TaskRow<'a, N>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct DeadRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct DeadRow<'a, N = u32> {
     number: u64,
     issue: IssueNumber,
     at: Instant,
     reason: Option<&'a str>,
     #[serde(borrow)]
-    task: TaskRow<'a>,
+    task: TaskRow<'a, N>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct FinishedRow<'a> {
     number: u64,
     issue: IssueNumber,
@@ -219,19 +241,61 @@ struct FinishedRow<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct EndedRow<'a> {
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct EndedRow<'a, N = u32> {
     end: u64,
     at: Instant,
     by: EndedBy,
     outcome: Outcome,
     aftermath: Aftermath,
-    next: Option<(IssueNumber, Token)>,
-    process: u32,
+    next: Option<NextRow>,
+    process: N,
     pid: Option<Pid>,
-    host: Option<u32>,
+    host: Option<N>,
     reason: Option<&'a str>,
     result: Option<&'a str>,
     metadata: Vec<(&'a str, &'a str)>,
+}
+
+/// What a process last said of its work.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProgressRow<'a> {
+    text: &'a str,
+    at: Instant,
+}
+
+/// The id, issue and token of a claim.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestRow<'a> {
+    id: &'a str,
+    issue: IssueNumber,
+    token: Token,
+}
+
+/// That a holder was asked to stop.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedRow<'a> {
+    at: Instant,
+    reason: Option<&'a str>,
+}
+
+/// The check-in that a lease came from.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FollowsRow {
+    token: Token,
+    outcome: Outcome,
+}
+
+/// The lease that a check-in got.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NextRow {
+    issue: IssueNumber,
+    token: Token,
 }
 
 /// Numbers the names of one piece, in the order in which they are first used.
@@ -277,33 +341,38 @@ fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Corrupt> {
 impl Project {
     /// The project in pieces, to be given to [`Project::load`] and [`Project::load_next`] in this order.
     pub fn pieces(&self) -> impl Iterator<Item = Vec<u8>> {
-        std::iter::once_with(|| self.head_piece())
-            .chain(chunks(self.lives.iter(), Life::text_bytes).map(|lives| self.lives_piece(lives)))
+        std::iter::once_with(|| encode(&Piece::Head(Box::new(self.head_row()))))
+            .chain(
+                chunks(self.lives.iter(), Life::text_bytes).map(|lives| encode(&Piece::Lives(self.lives_rows(lives)))),
+            )
             .chain(
                 chunks(self.issues.iter().map(|(number, issue)| (number, &**issue)), Issue::text_bytes)
-                    .map(|issues| self.issues_piece(issues)),
+                    .map(|issues| encode(&Piece::Issues(self.issues_rows(issues)))),
             )
             .chain(
                 chunks(self.queue.tasks.iter().map(|(number, task)| (number, &**task)), Task::text_bytes)
-                    .map(|tasks| self.tasks_piece(tasks)),
+                    .map(|tasks| encode(&Piece::Tasks(self.tasks_rows(tasks)))),
             )
             .chain(
                 chunks(self.queue.dead.iter().map(|(number, dead)| (number, &**dead)), Dead::text_bytes)
-                    .map(|dead| self.dead_piece(dead)),
+                    .map(|dead| encode(&Piece::Dead(self.dead_rows(dead)))),
             )
-            .chain(chunks(self.queue.finished.iter(), |_| 0).map(finished_piece))
-            .chain(chunks(self.log.iter(0).map(|entry| (&(), entry)), Entry::text_bytes).scan(
+            .chain(
+                chunks(self.queue.finished.iter().map(|(number, finished)| (number, finished)), |_| 0)
+                    .map(|finished| encode(&Piece::Finished(finished_rows(finished)))),
+            )
+            .chain(chunks(self.log.iter().map(|entry| (&(), entry)), Entry::text_bytes).scan(
                 self.log.before(),
                 |before, events| {
                     let first = *before + 1;
                     *before += events.len() as u64;
-                    Some(self.events_piece(first, events))
+                    Some(encode(&Piece::Events(first, self.events_rows(events))))
                 },
             ))
     }
 
-    fn head_piece(&self) -> Vec<u8> {
-        encode(&Piece::Head(Box::new(HeadRow {
+    fn head_row(&self) -> HeadRow {
+        HeadRow {
             created: self.head.created,
             last_token: self.head.last_token,
             next_life: self.head.next_life.0,
@@ -318,10 +387,10 @@ impl Project {
             wait: self.wait.clone(),
             hold: self.hold.clone(),
             detection: self.detection.clone(),
-        })))
+        }
     }
 
-    fn lives_piece(&self, lives: Vec<(&LifeId, &Life)>) -> Vec<u8> {
+    fn lives_rows<'a>(&'a self, lives: Vec<(&LifeId, &'a Life)>) -> Rows<'a, LifeRow<'a>> {
         let mut table = Table::default();
         let rows = lives.into_iter().map(|(id, life)| LifeRow {
             id: id.0,
@@ -332,7 +401,7 @@ impl Project {
             tmux: life.tmux.as_deref(),
             ttl: life.ttl,
             seen: life.seen,
-            progress: life.progress.as_deref().map(|progress| (progress.text.as_str(), progress.at)),
+            progress: life.progress.as_deref().map(|progress| ProgressRow { text: &progress.text, at: progress.at }),
             standing: match life.standing {
                 Standing::Current { attested } => StandingRow::Current { attested },
                 Standing::Dead { at } => StandingRow::Dead { at },
@@ -340,20 +409,24 @@ impl Project {
             },
             claims: life.claims.as_ref().map_or_else(LifeClaims::default, |claims| LifeClaims {
                 kinds: claims.kinds.iter().map(|kind| table.number(&self.names, *kind)).collect(),
-                request: claims.request.as_ref().map(|last| (last.id.as_str(), last.issue, last.token)),
+                request: claims.request.as_ref().map(|last| RequestRow {
+                    id: &last.id,
+                    issue: last.issue,
+                    token: last.token,
+                }),
             }),
         });
         let rows = rows.collect();
-        encode(&Piece::Lives(Rows { names: table.names, rows }))
+        Rows { names: table.names, rows }
     }
 
-    fn issues_piece(&self, issues: Vec<(&IssueNumber, &Issue)>) -> Vec<u8> {
+    fn issues_rows<'a>(&'a self, issues: Vec<(&IssueNumber, &'a Issue)>) -> Rows<'a, IssueRow<'a>> {
         let mut table = Table::default();
         let rows = issues.into_iter().map(|(number, issue)| IssueRow {
             number: *number,
             token: issue.token,
             started: issue.started,
-            completed: issue.completed.as_deref().copied(),
+            completed: issue.completed(),
             title: issue.title.as_deref(),
             kind: issue.kind.map(|kind| table.number(&self.names, kind)),
             run: match &issue.run {
@@ -361,8 +434,11 @@ impl Project {
                 Run::Working(working) => RunRow::Working(WorkingRow {
                     life: working.life.0,
                     task: working.task.as_ref().map(|task| self.task_row(&mut table, task)),
-                    asked: working.asked.as_ref().map(|asked| (asked.at, asked.reason.as_deref())),
-                    follows: working.follows,
+                    asked: working
+                        .asked
+                        .as_ref()
+                        .map(|asked| AskedRow { at: asked.at, reason: asked.reason.as_deref() }),
+                    follows: working.follows.map(|(token, outcome)| FollowsRow { token, outcome }),
                 }),
                 Run::Ended(ended) => RunRow::Ended(EndedRow {
                     end: ended.end,
@@ -370,7 +446,7 @@ impl Project {
                     by: ended.by,
                     outcome: ended.outcome,
                     aftermath: ended.aftermath,
-                    next: ended.next,
+                    next: ended.next.map(|(issue, token)| NextRow { issue, token }),
                     process: table.number(&self.names, ended.process),
                     pid: ended.pid,
                     host: ended.host.map(|host| table.number(&self.names, host)),
@@ -383,7 +459,7 @@ impl Project {
             behind: issue.behind,
         });
         let rows = rows.collect();
-        encode(&Piece::Issues(Rows { names: table.names, rows }))
+        Rows { names: table.names, rows }
     }
 
     fn task_row<'a>(&'a self, table: &mut Table<'a>, task: &'a Task) -> TaskRow<'a> {
@@ -399,7 +475,7 @@ impl Project {
         }
     }
 
-    fn tasks_piece(&self, tasks: Vec<(&TaskNumber, &Task)>) -> Vec<u8> {
+    fn tasks_rows<'a>(&'a self, tasks: Vec<(&TaskNumber, &'a Task)>) -> Rows<'a, WaitingRow<'a>> {
         let mut table = Table::default();
         let rows = tasks.into_iter().map(|(number, task)| WaitingRow {
             number: number.count(),
@@ -408,10 +484,10 @@ impl Project {
             task: self.task_row(&mut table, task),
         });
         let rows = rows.collect();
-        encode(&Piece::Tasks(Rows { names: table.names, rows }))
+        Rows { names: table.names, rows }
     }
 
-    fn dead_piece(&self, dead: Vec<(&u64, &Dead)>) -> Vec<u8> {
+    fn dead_rows<'a>(&'a self, dead: Vec<(&u64, &'a Dead)>) -> Rows<'a, DeadRow<'a>> {
         let mut table = Table::default();
         let rows = dead.into_iter().map(|(number, dead)| DeadRow {
             number: *number,
@@ -421,10 +497,10 @@ impl Project {
             task: self.task_row(&mut table, &dead.task),
         });
         let rows = rows.collect();
-        encode(&Piece::Dead(Rows { names: table.names, rows }))
+        Rows { names: table.names, rows }
     }
 
-    fn events_piece(&self, first: u64, events: Vec<(&(), &Entry)>) -> Vec<u8> {
+    fn events_rows<'a>(&'a self, events: Vec<(&(), &'a Entry)>) -> Rows<'a, EventRow<'a>> {
         let mut table = Table::default();
         let rows = events.into_iter().map(|((), entry)| EventRow {
             issue: entry.issue,
@@ -439,17 +515,17 @@ impl Project {
             reason: entry.reason(),
         });
         let rows = rows.collect();
-        encode(&Piece::Events(first, Rows { names: table.names, rows }))
+        Rows { names: table.names, rows }
     }
 }
 
-fn finished_piece(finished: Vec<(&u64, &Finished)>) -> Vec<u8> {
-    let rows = finished.into_iter().map(|(number, finished)| FinishedRow {
+fn finished_rows<'a>(finished: Vec<(&u64, &'a Finished)>) -> Vec<FinishedRow<'a>> {
+    let row = |(number, finished): (&u64, &'a Finished)| FinishedRow {
         number: *number,
         issue: finished.issue,
         id: &finished.id,
-    });
-    encode(&Piece::Finished(rows.collect()))
+    };
+    finished.into_iter().map(row).collect()
 }
 
 /// Entries in groups that each fill a piece.
@@ -476,6 +552,10 @@ impl Project {
     /// [`Corrupt`] where it is not the head of a project.
     pub fn load(piece: &[u8]) -> Result<Self, Corrupt> {
         let Piece::Head(row) = decode(piece)? else { return Err(Corrupt::Value("the first piece")) };
+        Self::load_head(*row)
+    }
+
+    fn load_head(row: HeadRow) -> Result<Self, Corrupt> {
         let counts = [row.next_life, row.ends, row.last_event, row.waits, row.deaths, row.finishes];
         if row.next_life == 0 || counts.into_iter().any(|count| count > HIGHEST_STORED) {
             return Err(Corrupt::Value("the number of lives, ends, events or tasks"));
@@ -533,9 +613,9 @@ impl Project {
         let there = [
             !self.lives.is_empty(),
             !self.issues.is_empty(),
-            !self.queue.tasks.is_empty(),
+            self.queue.tasks.len() > 0,
             !self.queue.dead.is_empty(),
-            !self.queue.finished.is_empty(),
+            self.queue.finished.len() > 0,
             self.log.len() > 0,
         ];
         (1..).zip(there).filter(|(_, there)| *there).map(|(order, _)| order).last().unwrap_or(1)
@@ -606,7 +686,7 @@ impl Project {
 
     fn load_tasks(&mut self, rows: &Rows<'_, WaitingRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
-        let mut last = self.queue.tasks.last_key_value().map(|(number, _)| *number);
+        let mut last = self.queue.tasks.last().map(|(number, _)| *number);
         let mut turn = self.newest_turn();
         let mut ids = BTreeSet::new();
         for row in &rows.rows {
@@ -656,7 +736,7 @@ impl Project {
     }
 
     fn load_finished(&mut self, rows: &[FinishedRow<'_>]) -> Result<(), Corrupt> {
-        let mut last = self.queue.finished.last_key_value().map(|(number, _)| *number);
+        let mut last = self.queue.finished.last().map(|(number, _)| *number);
         let mut seen = BTreeSet::new();
         for row in rows {
             check_task_id(row.id)?;
@@ -733,10 +813,10 @@ impl LifeRow<'_> {
         if !kinds.is_sorted_by(|a, b| a < b) {
             return Err(Corrupt::Value("a life's types"));
         }
-        if self.claims.request.is_some_and(|(id, ..)| Name::parse(id.as_bytes()).is_err()) {
+        if self.claims.request.is_some_and(|request| Name::parse(request.id.as_bytes()).is_err()) {
             return Err(Corrupt::Value("a claim's id"));
         }
-        self.progress.map_or(Ok(()), |(text, _)| check_text(text))
+        self.progress.map_or(Ok(()), |progress| check_text(progress.text))
     }
 
     fn build(&self, table: &[&str], names: &mut Names) -> Result<Life, Corrupt> {
@@ -748,7 +828,7 @@ impl LifeRow<'_> {
             tmux: self.tmux.map(CompactString::new),
             ttl: self.ttl,
             seen: self.seen,
-            progress: self.progress.map(|(text, at)| Box::new(Progress { text: text.into(), at })),
+            progress: self.progress.map(|ProgressRow { text, at }| Box::new(Progress { text: text.into(), at })),
             standing: match self.standing {
                 StandingRow::Current { attested } => Standing::Current { attested },
                 StandingRow::Dead { at } => Standing::Dead { at },
@@ -762,7 +842,7 @@ impl LifeRow<'_> {
 impl LifeClaims<'_> {
     fn build(&self, table: &[&str], names: &mut Names) -> Result<Option<Box<Claims>>, Corrupt> {
         let kinds = self.kinds.iter().map(|kind| named(table, *kind).map(|kind| names.intern(kind)));
-        let request = self.request.map(|(id, issue, token)| Requested { id: id.into(), issue, token });
+        let request = self.request.map(|RequestRow { id, issue, token }| Requested { id: id.into(), issue, token });
         let claims = Claims { kinds: kinds.collect::<Result<_, _>>()?, request };
         Ok((claims != Claims::default()).then(|| Box::new(claims)))
     }
@@ -861,10 +941,10 @@ impl IssueRow<'_> {
             RunRow::Working(working) => {
                 working.task.as_ref().map_or(Ok(()), |task| task.check(names))?;
                 let says_something = working.task.is_some() || working.asked.is_some() || working.follows.is_some();
-                if !says_something || working.follows.is_some_and(|(token, _)| token >= self.token) {
+                if !says_something || working.follows.is_some_and(|follows| follows.token >= self.token) {
                     return Err(Corrupt::Value("a running task"));
                 }
-                return working.asked.and_then(|(_, reason)| reason).map_or(Ok(()), check_text);
+                return working.asked.and_then(|asked| asked.reason).map_or(Ok(()), check_text);
             }
             RunRow::Ended(ended) => ended,
         };
@@ -885,10 +965,14 @@ impl IssueRow<'_> {
     fn build(&self, table: &[&str], names: &mut Names) -> Result<Issue, Corrupt> {
         let run = self.run.build(self.number, table, names)?;
         let kind = self.kind.map(|kind| named(table, kind)).transpose()?.map(|kind| names.intern(kind));
+        let completed_before = match &run {
+            Run::Ended(ended) if ended.outcome == Outcome::Completed => None,
+            _ => self.completed.map(Box::new),
+        };
         Ok(Issue {
             token: self.token,
             started: self.started,
-            completed: self.completed.map(Box::new),
+            completed_before,
             title: self.title.map(CompactString::new),
             kind,
             run,
@@ -905,8 +989,8 @@ impl RunRow<'_> {
             Self::Working(working) => Run::Working(Box::new(Working {
                 life: LifeId(working.life),
                 task: working.task.as_ref().map(|task| task.build(number, table, names)).transpose()?,
-                asked: working.asked.map(|(at, reason)| Asked { at, reason: reason.map(Into::into) }),
-                follows: working.follows,
+                asked: working.asked.map(|AskedRow { at, reason }| Asked { at, reason: reason.map(Into::into) }),
+                follows: working.follows.map(|FollowsRow { token, outcome }| (token, outcome)),
             })),
             Self::Ended(ended) => {
                 let mut intern = |number: u32| named(table, number).map(|name| names.intern(name));
@@ -916,7 +1000,7 @@ impl RunRow<'_> {
                     by: ended.by,
                     outcome: ended.outcome,
                     aftermath: ended.aftermath,
-                    next: ended.next,
+                    next: ended.next.map(|NextRow { issue, token }| (issue, token)),
                     process: intern(ended.process)?,
                     pid: ended.pid,
                     host: ended.host.map(&mut intern).transpose()?,

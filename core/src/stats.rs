@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::types::{EndedBy, HIGHEST_STORED, MAX_INTEGER, Millis, OrphanReason, Outcome};
 
 /// Totals since the project's creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Totals {
     /// New leases; a repeated checkout of one's own issue is not one.
     pub checkouts: u64,
     /// Check-ins, by [`Outcome`].
+    #[serde(with = "by_outcome")]
     pub checkins: [u64; Outcome::ALL.len()],
     /// Heartbeats answered.
     pub heartbeats: u64,
     /// Leases repaired or taken over, by [`OrphanReason`].
+    #[serde(with = "by_reason")]
     pub repairs: [u64; OrphanReason::ALL.len()],
     /// Leases taken over by a checkout.
     pub takeovers: u64,
@@ -27,6 +30,7 @@ pub struct Totals {
 
 /// What happened to tasks since the project's creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TaskTotals {
     /// Tasks that were queued.
     pub enqueued: u64,
@@ -45,6 +49,39 @@ pub struct TaskTotals {
     /// Dead ones that were queued again.
     pub revived: u64,
 }
+
+/// Counts by word: side by side for machines, each with its word for people.
+macro_rules! by_word {
+    ($module:ident, $words:ident) => {
+        mod $module {
+            use super::*;
+
+            const WORDS: usize = $words::ALL.len();
+
+            pub(super) fn serialize<S: Serializer>(counts: &[u64; WORDS], serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_map($words::ALL.iter().zip(counts))
+                } else {
+                    counts.serialize(serializer)
+                }
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u64; WORDS], D::Error> {
+                if !deserializer.is_human_readable() {
+                    return <[u64; WORDS]>::deserialize(deserializer);
+                }
+                let mut counts = [0; WORDS];
+                for (word, count) in BTreeMap::<$words, u64>::deserialize(deserializer)? {
+                    *counts.get_mut(word as usize).ok_or_else(|| de::Error::custom("no such word"))? = count;
+                }
+                Ok(counts)
+            }
+        }
+    };
+}
+
+by_word!(by_outcome, Outcome);
+by_word!(by_reason, OrphanReason);
 
 impl Totals {
     /// Whether every count can go on growing, as it must after reading a stored one.
@@ -78,6 +115,7 @@ impl Totals {
 
 /// How many durations fell where: buckets an eighth of a power of two wide, so that percentiles are within 12.5 %.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Histogram {
     buckets: BTreeMap<u16, u64>,
     count: u64,
@@ -98,12 +136,30 @@ pub(crate) struct Recorded {
 pub struct Durations {
     /// How many durations were recorded.
     pub count: u64,
+    /// All of them together.
+    pub sum: Millis,
     /// Their mean.
     pub mean: Millis,
     /// Half of them are at most this.
     pub p50: Millis,
     /// 99 of 100 of them are at most this.
     pub p99: Millis,
+    /// How many were shorter than each of [`Durations::BOUNDS`], and not than the one before it.
+    pub buckets: [u64; Durations::BOUNDS.len()],
+}
+
+impl Durations {
+    /// From a millisecond to three days, each four times the one before it. They are edges of the buckets that durations are
+    /// recorded in, so the counts are exact.
+    pub const BOUNDS: [Millis; 15] = {
+        let mut bounds = [Millis(1); 15];
+        let mut at = 1;
+        while at < bounds.len() {
+            bounds[at] = Millis(1 << (2 * at));
+            at += 1;
+        }
+        bounds
+    };
 }
 
 impl Histogram {
@@ -171,10 +227,24 @@ impl Histogram {
     pub(crate) fn durations(&self) -> Durations {
         Durations {
             count: self.count,
+            sum: Millis(self.sum),
             mean: Millis(self.sum.checked_div(self.count).unwrap_or(0)),
             p50: self.percentile(50),
             p99: self.percentile(99),
+            buckets: self.coarse(),
         }
+    }
+
+    fn coarse(&self) -> [u64; Durations::BOUNDS.len()] {
+        let mut coarse = [0; Durations::BOUNDS.len()];
+        for (bucket, count) in &self.buckets {
+            let upper = Self::upper(*bucket);
+            let at = Durations::BOUNDS.partition_point(|bound| bound.0 <= upper);
+            if let Some(sum) = coarse.get_mut(at) {
+                *sum += count;
+            }
+        }
+        coarse
     }
 }
 
@@ -206,6 +276,21 @@ mod tests {
         assert_eq!((figures.count, figures.mean), (1000, Millis(500)));
         assert!((500..=563).contains(&figures.p50.0), "{figures:?}");
         assert!((990..=1000).contains(&figures.p99.0), "{figures:?}");
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_bound_is_counted_below_it() {
+        let mut histogram = Histogram::default();
+        let (longest, too_long) = ((1 << 28) - 1, 1 << 28);
+        for value in [0, 1, 3, 4, 15, 16, longest, too_long, u64::MAX] {
+            histogram.record(Millis(value));
+        }
+        let figures = histogram.durations();
+        assert_eq!(figures.buckets, [1, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(Durations::BOUNDS.last(), Some(&Millis(too_long)));
+        for bound in Durations::BOUNDS {
+            assert_eq!(Histogram::upper(Histogram::bucket(bound.0 - 1)), bound.0 - 1, "an edge");
+        }
     }
 
     #[test]

@@ -387,8 +387,8 @@ impl Project {
     /// Since when the last to come waits, of those that were not delayed: nobody who comes now waits for longer, whatever
     /// the clock says.
     pub(crate) fn newest_turn(&self) -> Instant {
-        let waiting = self.queue.tasks.range(..TaskNumber::new(0, true));
-        waiting.last().map_or(Instant::EPOCH, |(_, task)| task.turn)
+        let newest = self.queue.tasks.last_before(&TaskNumber::new(0, true));
+        newest.map_or(Instant::EPOCH, |(_, task)| task.turn)
     }
 
     /// Takes a task out of the queue.
@@ -439,7 +439,7 @@ impl Project {
     /// Whether any task of an issue waits.
     pub(crate) fn is_queued(&self, number: IssueNumber) -> bool {
         // Many projects have no queue, and need not be searched at every checkout.
-        !self.queue.tasks.is_empty() && self.order.of_issue(number).next().is_some()
+        self.queue.tasks.len() > 0 && self.order.of_issue(number).next().is_some()
     }
 
     /// The id of a task that nobody named.

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The largest integer that every client language represents exactly: 2^53 - 1.
 pub const MAX_INTEGER: u64 = (1 << 53) - 1;
@@ -141,8 +141,7 @@ impl Token {
 }
 
 /// A point in time: microseconds since 1970-01-01 UTC, at most 2^53 - 1 (the year 2255).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);
 
 impl Instant {
@@ -182,6 +181,34 @@ impl TryFrom<u64> for Instant {
 impl From<Instant> for u64 {
     fn from(instant: Instant) -> u64 {
         instant.0
+    }
+}
+
+/// A number for machines, ISO-8601 in UTC with all microseconds for people: `2025-06-19T10:00:00.000000Z`.
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            let time = UNIX_EPOCH + Duration::from_micros(self.0);
+            serializer.collect_str(&humantime::format_rfc3339_micros(time))
+        } else {
+            serializer.serialize_u64(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let micros = if deserializer.is_human_readable() {
+            let text = <&str>::deserialize(deserializer)?;
+            let time = humantime::parse_rfc3339(text).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let micros = time.filter(|time| time.subsec_nanos() % 1000 == 0).map(|time| time.as_micros());
+            micros
+                .and_then(|micros| u64::try_from(micros).ok())
+                .ok_or_else(|| de::Error::custom(format!("{text:?} is no time like 2025-06-19T10:00:00.000000Z")))?
+        } else {
+            u64::deserialize(deserializer)?
+        };
+        Self::try_from(micros).map_err(de::Error::custom)
     }
 }
 
@@ -312,7 +339,7 @@ impl<'a> Text<'a> {
     /// [`Invalid::Json`].
     pub fn parse_json(text: &'a [u8]) -> Result<Self, Invalid> {
         let text = Self::parse(text).map_err(|_| Invalid::Json)?;
-        serde_json::from_str::<serde::de::IgnoredAny>(text.0).map(|_| text).map_err(|_| Invalid::Json)
+        serde_json::from_str::<de::IgnoredAny>(text.0).map(|_| text).map_err(|_| Invalid::Json)
     }
 
     /// The text itself.

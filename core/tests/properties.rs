@@ -20,6 +20,7 @@ use poppo_core::{
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
+use serde_json::Value;
 
 use model::histories::{Action, History, Step, Targets, check, history, name, step};
 use model::views::{
@@ -421,6 +422,93 @@ fn damaged_bytes_never_panic_and_what_loads_is_whole() {
         }
     });
     assert!(loaded.get() > 100, "only {} damaged projects loaded: the damage is too great to test much", loaded.get());
+}
+
+/// All values of a document that are no objects, by their places.
+fn leaves(value: &Value, place: &mut Vec<String>, found: &mut Vec<String>) {
+    let mut within = |name: String, value: &Value| {
+        place.push(name);
+        leaves(value, place, found);
+        place.pop();
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| within(name.replace('/', "~1"), value)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(at, value)| within(at.to_string(), value)),
+        _ => found.push(place.iter().map(|part| format!("/{part}")).collect()),
+    }
+}
+
+#[test]
+fn damaged_documents_never_panic_and_what_loads_is_whole() {
+    let loaded = std::cell::Cell::new(0u32);
+    let hurts = prop::collection::vec((any::<Index>(), any::<Index>(), 0u8..8), 40);
+    check(100, (history(40), hurts, prop::collection::vec(step(), 6)), |(history, hurts, steps), log| {
+        let (project, now) = project_after(&history);
+        let intact = serde_json::to_value(&project).unwrap();
+        let mut places = Vec::new();
+        leaves(&intact, &mut Vec::new(), &mut places);
+        for (place, other, how) in hurts {
+            let mut document = intact.clone();
+            let place = place.get(&places);
+            let stranger = intact.pointer(other.get(&places).as_str()).unwrap().clone();
+            let leaf = document.pointer_mut(place).unwrap();
+            *leaf = match (how, leaf.as_u64()) {
+                (0, Some(number)) => number.wrapping_add(1).into(),
+                (1, Some(number)) => number.wrapping_sub(1).into(),
+                (2, Some(_)) => u64::MAX.into(),
+                (3, _) => Value::Null,
+                (4, _) => "".into(),
+                (5, _) => "x y\u{7f}".into(),
+                _ => stranger,
+            };
+            log.clear();
+            log.push(format!("{place} is {leaf}"));
+            match Project::from_document(&document) {
+                Ok(project) => {
+                    loaded.set(loaded.get() + 1);
+                    use_it(project, now, history.wide, &steps);
+                }
+                Err(error) => assert!(!error.to_string().is_empty()),
+            }
+        }
+    });
+    assert!(loaded.get() > 100, "only {} damaged documents loaded", loaded.get());
+}
+
+#[test]
+fn a_document_says_what_is_wrong_with_it() {
+    let now = Now::primary(Instant::from_micros(1_750_327_200_123_456));
+    let mut project = Project::new(now.at);
+    project.checkout(now, &Checkout::new(number(7), name("w"))).unwrap();
+    let good = serde_json::to_value(&project).unwrap();
+    assert_eq!(good["head"]["created"], "2025-06-19T10:00:00.123456Z");
+    assert_eq!(good["head"]["settings"]["max-attempts"], 5);
+    assert_eq!(good["head"]["totals"]["checkins"]["awaiting-response"], 0);
+    assert_eq!((&good["lives"][0]["process"], &good["issues"][0]["run"]["held"]), (&"w".into(), &1.into()));
+    let wrong = |place: &str, value: Value| {
+        let mut document = good.clone();
+        *document.pointer_mut(place).unwrap() = value;
+        Project::from_document(&document).unwrap_err().to_string()
+    };
+    assert_eq!(wrong("", Value::Null), "the project: is not an object");
+    assert_eq!(wrong("/lives", Value::Null), "lives: is not a list");
+    assert_eq!(wrong("/firstEvent", Value::Null), "firstEvent: is not a number");
+    assert!(wrong("/head", serde_json::json!({})).starts_with("head: missing field"));
+    assert!(wrong("/issues/0/token", "x".into()).starts_with("issues[0]: invalid type"));
+    assert!(wrong("/issues/0", serde_json::json!({ "color": 1 })).starts_with("issues[0]: unknown field `color`"));
+    assert!(wrong("/head/created", "19.6.2025".into()).contains("is no time like 2025-06-19"));
+    assert!(wrong("/head/created", "2025-06-19T10:00:00.1234567Z".into()).contains("is no time like"));
+    assert!(wrong("/head/settings", serde_json::json!({ "color": 1 })).contains("there is no setting color"));
+    let range = wrong("/head/settings/max-attempts", 0.into());
+    assert!(range.contains("max-attempts must be an integer from 1 to 1000"), "{range}");
+    assert!(wrong("/issues/0/run/held", 9.into()).contains("an issue's holder"));
+    let mut more = good.clone();
+    more["color"] = 1.into();
+    assert!(Project::from_document(&more).unwrap_err().to_string().starts_with("color: there is no such part"));
+    // What is null may be left out.
+    let mut less = good.clone();
+    less["lives"][0].as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    assert_eq!(bytes(&Project::from_document(&less).unwrap()), bytes(&project));
 }
 
 #[test]

@@ -1,113 +1,23 @@
 //! What all commands have in common: read the words, open the key, ask the core, answer, replicate.
 //!
-//! A command is a type with [`Write`] or [`Read`]; its file says how its words become the core's request and how the
-//! core's answer becomes a reply. Everything that could go wrong in the same way everywhere is here, once.
+//! A command is a type with [`Write`], [`Read`] or [`Follow`], which says how its words become the core's request and how
+//! the core's answer becomes a reply. Everything that could go wrong in the same way everywhere is here, once.
 
 use std::marker::PhantomData;
 
-use poppo_core::{Effect, IssueNumber, Millis, Now, Project, Refusal, TaskId};
+use poppo_core::commands::{Answered, Args, Bad, Follow, ONLY_RESOLVED, Read, Reply, Write, claim};
+use poppo_core::{Effect, Millis, Now, Project, Refusal, TaskId};
 use redis_module::{Context, RedisResult, RedisValue};
 
-use crate::args::{Args, Bad};
-use crate::claim;
 use crate::deadlines::{self, Announcer};
-use crate::docs::Doc;
 use crate::failure::Failure;
 use crate::ffi::{self, Entry, Key, Word};
 use crate::guard::guard;
 use crate::publish::Channel;
-use crate::reply::Reply;
+use crate::send::{Answer, send, send_with};
 use crate::server;
 use crate::value::Value;
 use crate::waiters;
-
-/// A command that changes a project.
-pub(crate) trait Write {
-    /// What its words ask for.
-    type Request<'a>;
-
-    /// Its name, arguments and description.
-    const DOC: Doc;
-
-    /// How many words stand between the key and the options.
-    const POSITIONAL: usize;
-
-    /// Reads the words behind the key.
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Self::Request<'a>, Bad>;
-
-    /// Whether this request brings a project into being.
-    fn creates(_request: &Self::Request<'_>) -> bool {
-        false
-    }
-
-    /// Takes note of whether the server is at `maxmemory`, where the request minds.
-    fn heed_maxmemory(_request: &mut Self::Request<'_>, _is_reached: impl FnOnce() -> bool) {}
-
-    /// Asks the core. A refusal has changed nothing.
-    fn apply(project: &mut Project, now: Now, request: &Self::Request<'_>) -> Result<Answered, Refusal>;
-}
-
-/// What a command that writes comes to.
-pub(crate) struct Answered {
-    reply: Reply<'static>,
-    effect: Effect,
-    lease: Option<Leased>,
-}
-
-/// A lease that the answer shows.
-#[derive(Clone, Copy)]
-struct Leased {
-    issue: IssueNumber,
-    /// Whether its task was chosen by this very command.
-    chosen: bool,
-}
-
-impl Answered {
-    pub(crate) fn new(reply: impl Into<Reply<'static>>, effect: Effect) -> Self {
-        Self { reply: reply.into(), effect, lease: None }
-    }
-
-    /// With the lease of an issue in the place of [`Reply::Lease`], and whether its task was chosen by this very command.
-    pub(crate) fn with_lease(self, issue: IssueNumber, chosen: bool) -> Self {
-        Self { lease: Some(Leased { issue, chosen }), ..self }
-    }
-}
-
-/// A command that looks at a project.
-pub(crate) trait Read {
-    /// What its words ask for.
-    type Request<'a>;
-
-    /// Its name, arguments and description.
-    const DOC: Doc;
-
-    /// Reads the words behind the key.
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Self::Request<'a>, Bad>;
-
-    /// The answer; of a project that does not exist, what [`Read::absent`] says.
-    fn answer<'p>(project: &'p Project, now: Now, request: &Self::Request<'_>) -> Reply<'p>;
-
-    /// The answer where there is no project.
-    fn absent(now: Now, request: &Self::Request<'_>) -> Reply<'static>;
-}
-
-/// A command that looks at something that comes to be, and can wait for it.
-pub(crate) trait Follow {
-    /// What its words ask for.
-    type Request<'a>;
-
-    /// Its name, arguments and description.
-    const DOC: Doc;
-
-    /// Reads the words behind the key.
-    fn parse<'a>(args: &mut Args<'a>) -> Result<Self::Request<'a>, Bad>;
-
-    /// For how long to wait where there is nothing to answer; none is not at all, zero for ever.
-    fn block(request: &Self::Request<'_>) -> Option<Millis>;
-
-    /// What there is to answer.
-    fn answer<'p>(project: &'p Project, request: &Self::Request<'_>) -> Vec<Reply<'p>>;
-}
 
 /// The entries of commands, for the table in `lib.rs`.
 pub(crate) struct Writing<W>(PhantomData<W>);
@@ -137,7 +47,7 @@ impl<F: Follow> Entry for Following<F> {
 pub(crate) fn write<W: Write>(
     ctx: &Context,
     words: &[Word<'_>],
-    instead: impl FnOnce(&W::Request<'_>) -> Option<Result<Reply<'static>, Failure>>,
+    instead: impl FnOnce(&W::Request<'_>) -> Option<Result<Answer, Failure>>,
 ) -> RedisResult {
     let answered = answer(ctx, || {
         decide::<W>(ctx, words, instead).inspect_err(|failure| {
@@ -157,20 +67,20 @@ pub(crate) fn write<W: Write>(
 fn decide<W: Write>(
     ctx: &Context,
     words: &[Word<'_>],
-    instead: impl FnOnce(&W::Request<'_>) -> Option<Result<Reply<'static>, Failure>>,
-) -> Result<Reply<'static>, Failure> {
+    instead: impl FnOnce(&W::Request<'_>) -> Option<Result<Answer, Failure>>,
+) -> Result<Answer, Failure> {
     let mut args = Args::new(W::DOC.name, words, W::POSITIONAL)?;
     let now = match args.resolved() {
         None => server::now(),
         Some(at) if ffi::is_replay(ctx) => Now::replay(at),
-        Some(_) => return Err(Bad("AT is accepted only from the replication link and while loading".into()).into()),
+        Some(_) => return Err(Bad(ONLY_RESOLVED.to_owned()).into()),
     };
     let mut request = W::parse(&mut args)?;
     W::heed_maxmemory(&mut request, || ffi::is_at_maxmemory(ctx));
-    let answered = apply::<W>(ctx, words, now, &request, args.chosen().map(TaskId::as_str))?;
-    match answered.effect {
-        Effect::Changed => Ok(answered.reply),
-        Effect::Unchanged => instead(&request).unwrap_or(Ok(answered.reply)),
+    let (answer, effect) = apply::<W>(ctx, words, now, &request, args.chosen().map(TaskId::as_str))?;
+    match effect {
+        Effect::Changed => Ok(answer),
+        Effect::Unchanged => instead(&request).unwrap_or(Ok(answer)),
     }
 }
 
@@ -181,11 +91,11 @@ fn apply<W: Write>(
     now: Now,
     request: &W::Request<'_>,
     expected: Option<&str>,
-) -> Result<Answered, Failure> {
+) -> Result<(Answer, Effect), Failure> {
     let name = key_name(words)?;
     let mut key = Key::open(ctx, name)?;
     let before = key.value().map_or(0, |value| value.project().last_event());
-    let mut answered = match key.value() {
+    let answered = match key.value() {
         Some(value) => change(value, now, |project| W::apply(project, now, request))?,
         None => {
             let mut value = Value::new(Project::new(now.at));
@@ -215,12 +125,13 @@ fn apply<W: Write>(
         // Where it was decided, it changed something, and claimed what it says.
         return Err(Bad("it did something else than where it was decided".to_owned()).into());
     }
-    if answered.lease.is_some() {
-        // Sent here: it borrows from the value.
-        answered.reply.send_with(ctx, shown.map(claim::shown).as_ref().map(|fields| fields.as_slice()));
-        answered.reply = Reply::Sent;
+    let Answered { reply, effect, lease } = answered;
+    if lease.is_none() {
+        return Ok((Answer::Reply(reply), effect));
     }
-    Ok(answered)
+    // Sent here: it borrows from the value.
+    send_with(ctx, &reply, shown.map(claim::shown).as_ref().map(|fields| fields.as_slice()));
+    Ok((Answer::Sent, effect))
 }
 
 /// Tells whoever waits or listens what a change did.
@@ -277,19 +188,19 @@ fn read<R: Read>(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
             None => R::absent(now, &request),
         };
         // Sent here: it borrows from the value.
-        reply.send(ctx);
-        Ok(Reply::Sent)
+        send(ctx, &reply);
+        Ok(Answer::Sent)
     })
 }
 
 fn follow<F: Follow>(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
     answer(ctx, || match look::<F>(ctx, words)? {
-        Looked::Answered => Ok(Reply::Sent),
+        Looked::Answered => Ok(Answer::Sent),
         Looked::Nothing(Some(block)) if ffi::may_block(ctx) => {
             ffi::block_on_key::<F>(ctx, key_name(words)?, block);
-            Ok(Reply::Sent)
+            Ok(Answer::Sent)
         }
-        Looked::Nothing(_) => Ok(Reply::Array(Vec::new())),
+        Looked::Nothing(_) => Ok(Reply::Array(Vec::new()).into()),
     })
 }
 
@@ -298,7 +209,7 @@ pub(crate) fn look_again<F: Follow>(ctx: &Context, words: &[Word<'_>]) -> bool {
     let mut served = true;
     let answered = answer(ctx, || {
         served = matches!(look::<F>(ctx, words)?, Looked::Answered);
-        Ok(Reply::Sent)
+        Ok(Answer::Sent)
     });
     if let Err(error) = answered {
         ctx.reply(Err(error));
@@ -322,15 +233,17 @@ fn look<F: Follow>(ctx: &Context, words: &[Word<'_>]) -> Result<Looked, Failure>
     if rows.is_empty() {
         return Ok(Looked::Nothing(F::block(&request)));
     }
-    Reply::Array(rows).send(ctx);
+    send(ctx, &Reply::Array(rows));
     Ok(Looked::Answered)
 }
 
 /// Runs a command's body and sends its answer. No panic leaves it.
-pub(crate) fn answer(ctx: &Context, body: impl FnOnce() -> Result<Reply<'static>, Failure>) -> RedisResult {
+pub(crate) fn answer(ctx: &Context, body: impl FnOnce() -> Result<Answer, Failure>) -> RedisResult {
     match guard(body).map_err(Failure::from).and_then(std::convert::identity) {
-        Ok(reply) => {
-            reply.send(ctx);
+        Ok(answer) => {
+            if let Answer::Reply(reply) = &answer {
+                send(ctx, reply);
+            }
             Ok(RedisValue::NoReply)
         }
         Err(failure) => {

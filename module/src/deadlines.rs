@@ -5,9 +5,8 @@
 //! does nothing: the value that is at a key knows which timer is its own.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use poppo_core::{Instant, IssueNumber, Now, Project};
+use poppo_core::{Instant, IssueNumber, Millis, Now, Project};
 use redis_module::Context;
 
 use crate::ffi::{self, Key, TimerId, Word};
@@ -19,15 +18,15 @@ use crate::waiters;
 /// How many messages one firing publishes at most, so that no firing keeps the server for long.
 const BATCH: usize = 256;
 /// The least time between two firings.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Millis = Millis(2);
 /// When to look again while the server avoids replica traffic.
-const LATER: Duration = Duration::from_millis(50);
+const LATER: Millis = Millis(50);
 /// When a replica looks again whether it was promoted. It does so for each of its projects.
-const REPLICA_LATER: Duration = Duration::from_secs(1);
+const REPLICA_LATER: Millis = Millis(1_000);
 /// A timer that is late by this much is gone.
-const LOST: Duration = Duration::from_secs(10);
+const LOST: Millis = Millis(10_000);
 /// The longest that a timer sleeps, however far the next deadline is: the wall clock may be set meanwhile.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Millis = Millis(3_600_000);
 
 /// What a value remembers of its announcements. Not part of what is stored.
 #[derive(Debug, Default)]
@@ -59,31 +58,31 @@ pub(crate) fn arm(ctx: &Context, name: Word<'_>, (project, announcer): (&Project
     let certain = project.certain_news();
     let news = certain != announcer.certain;
     announcer.certain = certain;
-    let wait = if news { Some(Duration::ZERO) } else { until_next(ctx, name, project, now) };
+    let wait = if news { Some(Millis(0)) } else { until_next(ctx, name, project, now) };
     if let Some(wait) = wait {
         arm_within(ctx, name, announcer, now.at, wait);
     }
 }
 
-fn until_next(ctx: &Context, name: Word<'_>, project: &Project, now: Now) -> Option<Duration> {
+fn until_next(ctx: &Context, name: Word<'_>, project: &Project, now: Now) -> Option<Millis> {
     let due = waiters::any(ctx, name).then(|| project.next_due(now)).flatten();
-    due.into_iter().chain(project.next_deadline(now)).min().map(|wait| Duration::from_millis(wait.0))
+    due.into_iter().chain(project.next_deadline(now)).min()
 }
 
 /// Somebody who waits could not be served now.
-pub(crate) fn look_again(ctx: &Context, name: Word<'_>, value: &mut Value, now: Now, wait: Duration) {
+pub(crate) fn look_again(ctx: &Context, name: Word<'_>, value: &mut Value, now: Now, wait: Millis) {
     arm_within(ctx, name, &mut value.announcer, now.at, wait);
 }
 
 /// Arms a timer, unless one fires by then anyway.
-fn arm_within(ctx: &Context, name: Word<'_>, announcer: &mut Announcer, now: Instant, wait: Duration) {
+fn arm_within(ctx: &Context, name: Word<'_>, announcer: &mut Announcer, now: Instant, wait: Millis) {
     // A firing looks at all that was announced, some tenth of a microsecond each: nine tenths of the time stay for others.
-    let pause = PAUSE.max(Duration::from_micros(announcer.announced.len() as u64));
+    let pause = PAUSE.max(Millis(announcer.announced.len() as u64 / 1_000));
     let wait = wait.clamp(pause.min(LONGEST), LONGEST);
-    let at = now.plus(poppo_core::Millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
+    let at = now.plus(wait);
     if let Some(armed) = announcer.armed {
         // One that should have fired long ago never will: its key is in another database since SWAPDB.
-        let lost = now.since(armed.at).0 > LOST.as_millis() as u64;
+        let lost = now.since(armed.at) > LOST;
         if armed.at <= at && !lost {
             return;
         }
@@ -101,7 +100,7 @@ pub(crate) fn settle(ctx: &Context, name: Word<'_>) {
     }
     let now = server::now();
     // What it already has of orphans was perhaps announced elsewhere; once more does no harm.
-    arm_within(ctx, name, &mut value.announcer, now.at, Duration::ZERO);
+    arm_within(ctx, name, &mut value.announcer, now.at, Millis(0));
 }
 
 /// A timer fired for the project at this key.

@@ -1,9 +1,9 @@
 //! Why a command gets an error for an answer, and what that answer says.
 
 use poppo_core::Refusal;
+use poppo_core::commands::Bad;
 use redis_module::RedisError;
 
-use crate::args::Bad;
 use crate::ffi::Closed;
 use crate::guard::Panicked;
 

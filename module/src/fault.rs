@@ -1,12 +1,10 @@
 //! `POPPO.FAULT n`, only in builds for tests: the n-th change inside the next write command panics.
 
+use poppo_core::commands::{Access, Bad, Doc, Reply};
 use redis_module::{Context, RedisResult};
 
-use crate::args::Bad;
 use crate::command::answer;
-use crate::docs::{Access, Doc};
 use crate::ffi::{Entry, Word};
-use crate::reply::Reply;
 
 /// Never shown: the command has no description on the server.
 pub(crate) const DOC: Doc = Doc {
@@ -31,7 +29,7 @@ impl Entry for Fault {
             let number = words.get(1).and_then(|word| poppo_core::integer(word.as_slice(), 0, 1_000_000).ok());
             let number = number.ok_or_else(|| Bad("n must be an integer from 0 to 1000000".to_owned()))?;
             poppo_core::arm_fault(u32::try_from(number).unwrap_or(0));
-            Ok(Reply::Ok)
+            Ok(Reply::Ok.into())
         })
     }
 }

@@ -14,17 +14,15 @@ use std::ffi::{CStr, CString, c_char, c_int, c_longlong, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use poppo_core::commands::{Access, Arg, Doc, Follow, Kind, claim};
 use poppo_core::{Instant, Millis};
 use redis_module::key::verify_type;
 use redis_module::native_types::RedisType;
 use redis_module::{Context, ContextFlags, RedisResult, RedisString, RedisValue, raw};
 
-use crate::claim;
-use crate::command::{Follow, Writing, look_again};
+use crate::command::{Writing, look_again};
 use crate::deadlines;
-use crate::docs::{Access, Arg, Doc, Kind};
 use crate::guard::guard;
 use crate::persistence;
 use crate::server::{self, Arguments, Publish};
@@ -80,6 +78,12 @@ impl<'a> Word<'a> {
     /// Its bytes.
     pub(crate) fn as_slice(self) -> &'a [u8] {
         RedisString::string_as_slice(self.raw)
+    }
+}
+
+impl AsRef<[u8]> for Word<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
     }
 }
 
@@ -235,19 +239,24 @@ pub(crate) fn replicate_at(
     let time = string(itoa::Buffer::new().format(at.micros()));
     let task = chosen.map(string);
     WORDS.with(|(at, of_task)| {
-        let resolved = [at, &time].into_iter().chain(task.iter().flat_map(|task| [of_task, task]));
-        let resolved = resolved.map(|word| word.inner);
-        let words = positional.iter().map(|word| word.raw).chain(resolved).chain(options.iter().map(|word| word.raw));
-        let count = words.clone().count();
+        let resolved: &[Word<'_>] = match &task {
+            Some(task) => &[at.into(), (&time).into(), of_task.into(), task.into()],
+            None => &[at.into(), (&time).into()],
+        };
+        let parts = [positional, resolved, options];
+        let count: usize = parts.iter().map(|words| words.len()).sum();
         let Some(format) = FEW.checked_sub(count).and_then(|skipped| FORMAT.get(skipped..)) else {
-            let words: Vec<_> = words.collect();
-            // SAFETY: the format says what follows: strings with their number. They live through the call, which takes
-            // references of its own to what it keeps.
+            let words = parts.concat();
+            // SAFETY: the format says what follows: strings with their number, and a word is nothing but a pointer to one.
+            // They live through the call, which takes references of its own to what it keeps.
             unsafe { replicate(ctx.ctx, command.as_ptr(), c"v".as_ptr(), words.as_ptr(), words.len()) };
             return;
         };
         let mut few = [ptr::null_mut(); FEW];
-        few.iter_mut().zip(words).for_each(|(place, word)| *place = word);
+        let mut places = few.iter_mut();
+        for words in parts {
+            words.iter().zip(&mut places).for_each(|(word, place)| *place = word.raw);
+        }
         let [a, b, c, d, e, f, g, h, i, j, k, l] = few;
         // SAFETY: the format, which ends with a zero, has a letter for each word that there is. The null pointers behind
         // them nobody reads: C allows more arguments than a variadic function asks for. The words live through the call,
@@ -482,10 +491,10 @@ struct Timer {
 }
 
 /// Starts a timer for a key of the context's database. It fires once, with [`deadlines::fire`].
-pub(crate) fn start_timer(ctx: &Context, wait: Duration, name: Word<'_>) -> Option<TimerId> {
+pub(crate) fn start_timer(ctx: &Context, wait: Millis, name: Word<'_>) -> Option<TimerId> {
     // SAFETY: fact 3: reading the table.
     let create = (unsafe { raw::RedisModule_CreateTimer })?;
-    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+    let millis = i64::try_from(wait.0).unwrap_or(i64::MAX);
     let timer = Box::into_raw(Box::new(Timer { id: 0, name: name.as_slice().to_vec() }));
     // SAFETY: the context is a live one; the box is handed over to the timer, and comes back in `on_timer` or
     // `stop_timer`, whichever happens, once.

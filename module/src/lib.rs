@@ -1,51 +1,34 @@
 //! Poppo inside redis-server: the index of commands.
 //!
-//! Each command is one file, of the same shape: how its words become the core's request, and how the core's answer
-//! becomes a reply. What they have in common is in `command`, all unsafe code in `ffi`, the rules in `poppo-core`.
+//! What a command's words mean and what it answers is in `poppo-core`, with the rules. What all of them do around that is
+//! in `command`, all unsafe code in `ffi`.
 //! `docs/commands.md` says what each of them takes, answers and refuses.
 
 #![deny(unsafe_code)]
 #![allow(missing_docs, reason = "the only public items are the two that the macro exports to redis-server")]
 
-mod args;
-mod cancel;
-mod checkin;
-mod checkout;
-mod claim;
+mod claiming;
 mod command;
-mod config;
 mod deadlines;
-mod docs;
-mod drain;
-mod enqueue;
-mod events;
-mod evict;
 mod failure;
 #[cfg(feature = "fault-injection")]
 mod fault;
 #[allow(unsafe_code, reason = "all of it is here, each block with the reason why it is sound")]
 mod ffi;
-mod forget;
-mod get;
 mod guard;
-mod heartbeat;
-mod labelled;
-mod labels;
-mod list;
-mod liveness;
-mod orphans;
 mod persistence;
 mod publish;
-mod repair;
-mod reply;
-mod revive;
+mod send;
 mod server;
-mod stats;
 mod value;
 mod waiters;
 
-use command::{Follow, Following, Read, Reading, Write, Writing};
+use command::{Following, Reading, Writing};
 use ffi::{Command, PROJECT_TYPE};
+use poppo_core::commands::{
+    Follow, Read, Write, cancel, checkin, checkout, claim, config, drain, enqueue, events, evict, forget, get,
+    heartbeat, labelled, labels, list, liveness, orphans, repair, revive, stats,
+};
 use redis_module::alloc::RedisAlloc;
 use redis_module::{Context, RedisString, Status, redis_module};
 
@@ -61,7 +44,7 @@ const COMMANDS: &[Command] = &[
     Command::new::<Writing<evict::Command>>(&evict::Command::DOC, c"write admin"),
     // queue
     Command::new::<Writing<enqueue::Command>>(&enqueue::Command::DOC, c"write deny-oom fast"),
-    Command::new::<claim::Claiming>(&claim::Command::DOC, c"write deny-oom blocking"),
+    Command::new::<claiming::Claiming>(&claim::Command::DOC, c"write deny-oom blocking"),
     Command::new::<Writing<cancel::Command>>(&cancel::Command::DOC, c"write"),
     Command::new::<Writing<revive::Command>>(&revive::Command::DOC, c"write deny-oom fast"),
     Command::new::<Writing<drain::Command>>(&drain::Command::DOC, c"write fast"),

@@ -3,16 +3,15 @@
 use std::ffi::CStr;
 use std::fmt;
 
+use poppo_core::commands::{Access, Arg, Bad, Doc, Reply, shown};
 use poppo_core::{Corrupt, Project};
 use redis_module::{Context, RedisBuffer, RedisResult, raw};
 
-use crate::args::{Bad, shown};
 use crate::command::{answer, key_name};
 use crate::deadlines;
-use crate::docs::{Access, Arg, Doc};
 use crate::failure::Failure;
 use crate::ffi::{self, Entry, Key, Word};
-use crate::reply::Reply;
+use crate::send::Answer;
 use crate::server;
 use crate::value::Value;
 
@@ -134,7 +133,7 @@ impl Entry for Load {
     }
 }
 
-fn load_piece(ctx: &Context, words: &[Word<'_>]) -> Result<Reply<'static>, Failure> {
+fn load_piece(ctx: &Context, words: &[Word<'_>]) -> Result<Answer, Failure> {
     let [_, _, order, piece] = words else {
         return Err(Bad("POPPO.LOAD takes FIRST or NEXT and a piece".into()).into());
     };
@@ -168,5 +167,5 @@ fn load_piece(ctx: &Context, words: &[Word<'_>]) -> Result<Reply<'static>, Failu
     }
     // Where slots migrate between nodes of a cluster, pieces come over a link: this node's AOF and replicas need them.
     ctx.replicate_verbatim();
-    loaded.map(|()| Reply::Ok).map_err(|corrupt| Bad(corrupt.to_string()).into())
+    loaded.map(|()| Reply::Ok.into()).map_err(|corrupt| Bad(corrupt.to_string()).into())
 }

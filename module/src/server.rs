@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use poppo_core::commands::shown;
 use poppo_core::{Instant, Invalid, Judge, Millis, Now, Refusal, Totals};
 use redis_module::{Context, RedisString};
 
-use crate::args::shown;
 use crate::failure::Failure;
 use crate::ffi::{self, Info, Reach};
 use crate::value::{DEAD_TASKS, LEASES, PROJECTS, TASKS, UNREADABLE};

@@ -7,7 +7,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use poppo_core::{Millis, Name, Now, Project};
 use redis_module::{Context, RedisString};
@@ -190,14 +189,14 @@ pub(crate) fn swapped(ctx: &Context, databases: [i32; 2]) {
 }
 
 /// How long to wait before anybody can be served; none where that is possible now.
-fn hindrance(ctx: &Context) -> Option<Duration> {
+fn hindrance(ctx: &Context) -> Option<Millis> {
     /// When to look again while the server avoids replica traffic or is at `maxmemory`.
-    const LATER: Duration = Duration::from_millis(20);
+    const LATER: Millis = Millis(20);
     if !ffi::may_publish(ctx) || ffi::is_at_maxmemory(ctx) {
         return Some(LATER);
     }
     // Those who wait see a transaction or a script as a whole, so they are served behind it.
-    (!ffi::may_block(ctx)).then_some(Duration::ZERO)
+    (!ffi::may_block(ctx)).then_some(Millis(0))
 }
 
 /// Whether the client whose time is said to be over is being served. It waits no longer, either way.

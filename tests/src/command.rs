@@ -7,7 +7,36 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use crate::{Server, artifacts, wait_until};
+use crate::{Files, Server, artifacts, wait_until};
+
+/// What keeps projects: a server, or a file.
+pub trait Backend {
+    /// Its URL.
+    fn url(&self) -> String;
+
+    /// A directory of its own.
+    fn dir(&self) -> &Path;
+}
+
+impl Backend for Server {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir()
+    }
+}
+
+impl Backend for Files {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir()
+    }
+}
 
 /// The command, without whatever the surroundings may have set.
 pub fn bare(directory: &Path) -> Command {
@@ -16,6 +45,7 @@ pub fn bare(directory: &Path) -> Command {
         "POPPO_URL",
         "POPPO_PROJECT",
         "POPPO_DURABILITY",
+        "POPPO_WAIT",
         "POPPO_PROCESS",
         "POPPO_ISSUE",
         "POPPO_TOKEN",
@@ -25,12 +55,14 @@ pub fn bare(directory: &Path) -> Command {
     }
     // What a test leaves undelivered is nobody else's.
     command.env("POPPO_SPOOL", directory.join("spool"));
+    // Whichever port is free: tests run side by side.
+    command.env("POPPO_HTTP_LISTEN", "127.0.0.1:0").env_remove("GITHUB_TOKEN");
     command.env("POPPO_MODULE", artifacts::module()).current_dir(directory).stdin(Stdio::null());
     command
 }
 
-/// The command on the project `p` of a server.
-pub fn poppo(server: &Server, arguments: &[&str]) -> Command {
+/// The command on the project `p` of a server or a file.
+pub fn poppo(server: &impl Backend, arguments: &[&str]) -> Command {
     let mut command = bare(server.dir());
     command.args(["--url", &server.url(), "--project", "p"]).args(arguments);
     command
@@ -53,7 +85,7 @@ pub fn json(mut command: Command) -> Value {
 
 /// Runs a command that must fail on the project `p` of a server: its exit code, the code of its error and its message.
 #[track_caller]
-pub fn refusal(server: &Server, arguments: &[&str]) -> (i32, String, String) {
+pub fn refusal(server: &impl Backend, arguments: &[&str]) -> (i32, String, String) {
     let output = output(poppo(server, &[&["--json"], arguments].concat()));
     assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -99,18 +131,18 @@ pub struct Following {
 }
 
 impl Following {
-    /// Starts it on the project `p` of a server.
-    pub fn start(server: &Server, arguments: &[&str]) -> Self {
+    /// Starts it on the project `p` of a server or a file.
+    pub fn start(server: &impl Backend, arguments: &[&str]) -> Self {
         Self::named(server, "followed", arguments)
     }
 
     /// The same, for one of several on a server.
-    pub fn named(server: &Server, name: &str, arguments: &[&str]) -> Self {
+    pub fn named(server: &impl Backend, name: &str, arguments: &[&str]) -> Self {
         Self::of(server.dir(), name, poppo(server, arguments))
     }
 
     /// The same, where the arguments say which server is meant.
-    pub fn anywhere(server: &Server, name: &str, arguments: &[&str]) -> Self {
+    pub fn anywhere(server: &impl Backend, name: &str, arguments: &[&str]) -> Self {
         let mut command = bare(server.dir());
         command.args(arguments);
         Self::of(server.dir(), name, command)

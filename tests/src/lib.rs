@@ -5,7 +5,7 @@
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
 //! workers work while something happens to the servers, [`worker`] is one that crashes, stalls and loses answers, and
 //! [`audit`] decides afterwards whether a task was lost or done twice; [`cluster`] makes nodes one cluster, [`sentinel`]
-//! has a primary watched, [`network`] cuts one off, [`command`] starts `poppo`, [`daemon`] its daemon, [`pty`] is a terminal for it, [`proxy`]
+//! has a primary watched, [`tls`] has them speak TLS, [`network`] cuts one off, [`command`] starts `poppo`, [`daemon`] its daemon, [`pty`] is a terminal for it, [`proxy`]
 //! loses answers, [`golden`] knows what earlier versions wrote. What the answers ought to be stands in the tests, one file
 //! per concern, and in `docs/commands.md`.
 //!
@@ -27,6 +27,7 @@ pub mod command;
 mod connection;
 pub mod daemon;
 pub mod dump;
+mod files;
 pub mod golden;
 mod history;
 pub mod load;
@@ -37,12 +38,14 @@ pub mod pty;
 mod random;
 pub mod sentinel;
 mod server;
+pub mod tls;
 pub mod transcript;
 pub mod worker;
 
 use std::time::{Duration, Instant};
 
 pub use connection::{Connection, Protocol, Reply};
+pub use files::Files;
 pub use history::History;
 pub use portrait::portrait;
 pub use random::{Random, seed};

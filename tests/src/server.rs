@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::artifacts;
 use crate::connection::{Connection, Protocol};
+use crate::tls::Certificates;
 use crate::{DEADLINE, wait_until};
 
 /// How many ports are tried before the harness gives up: another process may take one between choice and use.
@@ -22,6 +23,7 @@ pub struct Builder {
     configuration: Vec<(String, String)>,
     directory: Option<PathBuf>,
     cluster: bool,
+    tls: Option<Certificates>,
 }
 
 impl Builder {
@@ -73,6 +75,13 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS, too, at a port of its own.
+    #[must_use]
+    pub fn tls(mut self, certificates: &Certificates) -> Self {
+        self.tls = Some(certificates.clone());
+        self
+    }
+
     /// Keeps an AOF: what was acknowledged is on disk, and it is rewritten only when a test says so.
     #[must_use]
     pub fn durable(self) -> Self {
@@ -92,10 +101,11 @@ impl Builder {
         let mut last = String::new();
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port();
-            self.write_configuration(&directory, port);
+            let tls_port = self.tls.as_ref().map(|_| free_port());
+            self.write_configuration(&directory, port, tls_port);
             match launch(&directory, port) {
                 Ok(child) => {
-                    return Ok(Server { child: Some(child), port, directory, _temporary: temporary });
+                    return Ok(Server { child: Some(child), port, tls_port, directory, _temporary: temporary });
                 }
                 Err(log) if log.contains("Address already in use") => last = log,
                 Err(log) => return Err(log),
@@ -104,7 +114,7 @@ impl Builder {
         Err(last)
     }
 
-    fn write_configuration(&self, directory: &Path, port: u16) {
+    fn write_configuration(&self, directory: &Path, port: u16, tls_port: Option<u16>) {
         let mut lines = vec![
             format!("port {port}"),
             "bind 127.0.0.1".to_owned(),
@@ -123,6 +133,9 @@ impl Builder {
             lines.push("cluster-enabled yes".to_owned());
             lines.push(format!("cluster-port {}", free_port()));
         }
+        if let Some((certificates, port)) = self.tls.as_ref().zip(tls_port) {
+            lines.extend(certificates.lines(port));
+        }
         lines.extend(self.configuration.iter().map(|(name, value)| format!("{name} {value}")));
         std::fs::write(configuration_file(directory), lines.join("\n") + "\n").expect("redis.conf is written");
     }
@@ -134,6 +147,7 @@ impl Builder {
 pub struct Server {
     child: Option<Child>,
     port: u16,
+    tls_port: Option<u16>,
     directory: PathBuf,
     _temporary: TempDir,
 }
@@ -152,6 +166,7 @@ impl Server {
             configuration: Vec::new(),
             directory: None,
             cluster: false,
+            tls: None,
         }
     }
 
@@ -164,7 +179,8 @@ impl Server {
     /// A replica of `self` that has caught up with it.
     #[track_caller]
     pub fn replica(&self, builder: Builder) -> Self {
-        let replica = builder.arg("replicaof", format!("127.0.0.1 {}", self.port)).start();
+        let port = if builder.tls.is_some() { self.tls_port() } else { self.port };
+        let replica = builder.arg("replicaof", format!("127.0.0.1 {port}")).start();
         replica.wait_for_sync();
         replica
     }
@@ -192,6 +208,12 @@ impl Server {
     /// The port it listens on, on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port at which it speaks TLS, on 127.0.0.1; for a server of [`Builder::tls`].
+    #[track_caller]
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.expect("a server that speaks TLS")
     }
 
     /// The URL that clients take.

@@ -7,15 +7,14 @@
     reason = "in a test a panic is the report"
 )]
 
-use std::path::Path;
 use std::time::Duration;
 
 use poppo::{Checkin, Checkout, Client, Durability, Error, IssueNumber, Outcome};
 use poppo_tests::cluster::Cluster;
 use poppo_tests::command::{bare, output};
 use poppo_tests::sentinel::Sentinels;
-use poppo_tests::{Reply as _, Server, free_port, wait_until};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use poppo_tests::tls::Certificates;
+use poppo_tests::{Connection, Reply as _, Server, free_port, wait_until};
 use serde_json::Value;
 
 /// What `poppo` prints; it must succeed.
@@ -50,77 +49,40 @@ fn assert_fails(url: &str, exit: i32, code: &str, words: &str) {
     assert!(message.contains(words), "{url}: {message}");
 }
 
-/// Writes an authority and a certificate of its making for a server; the names of the files begin with `name`.
-fn certify(directory: &Path, name: &str, subject: &str) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, format!("the authority of {name}"));
-    let key = KeyPair::generate().unwrap();
-    let authority = params.self_signed(&key).unwrap();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![subject.to_owned()]).unwrap();
-    params.distinguished_name.push(DnType::CommonName, subject);
-    let certificate = params.signed_by(&key, &issuer).unwrap();
-    let write = |kind: &str, text: String| std::fs::write(directory.join(format!("{name}.{kind}")), text).unwrap();
-    write("ca", authority.pem());
-    write("crt", certificate.pem());
-    write("key", key.serialize_pem());
-}
-
-/// A server that also speaks TLS, at this port; none where it was built without.
-fn with_tls(directory: &Path, wants_ours: bool) -> Option<(Server, u16)> {
-    let port = free_port();
-    let file = |kind: &str| format!("\"{}\"", directory.join(format!("server.{kind}")).display());
-    let server = Server::builder()
-        .arg("tls-port", port)
-        .arg("tls-cert-file", file("crt"))
-        .arg("tls-key-file", file("key"))
-        .arg("tls-ca-cert-file", file("ca"))
-        .arg("tls-auth-clients", if wants_ours { "yes" } else { "no" })
-        .try_start();
-    match server {
-        Ok(server) => Some((server, port)),
-        Err(log) if log.contains("Bad directive") || log.contains("TLS") => {
-            println!("skipped: this redis-server was built without TLS");
-            None
-        }
-        Err(log) => panic!("{log}"),
-    }
-}
-
 #[test]
 fn tls_is_spoken_with_whom_an_authority_vouches_for() {
-    let directory = tempfile::tempdir().unwrap();
-    certify(directory.path(), "server", "127.0.0.1");
-    certify(directory.path(), "other", "127.0.0.1");
-    let Some((server, port)) = with_tls(directory.path(), false) else { return };
-    let url = |host: &str, ca: &str| {
-        format!("rediss://{host}:{port}?ca={}", directory.path().join(format!("{ca}.ca")).display())
-    };
-    let good = url("127.0.0.1", "server");
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let builder = Server::builder().arg("tls-auth-clients", "no");
+    let Some(server) = builder.start_with_tls(&certificates) else { return };
+    let port = server.tls_port();
+    let url = |host: &str, trusting: &Certificates| format!("rediss://{host}:{port}?{}", trusting.trusted());
+    let good = url("127.0.0.1", &certificates);
     answer(&good, &["enqueue", "7"]);
     assert!(answer(&good, &["claim", "--process", "w", "--block", "5s"]).contains('7'));
     assert_eq!(server.connect().ok("POPPO.GET p 7").field("process"), "w");
 
-    assert_fails(&url("127.0.0.1", "other"), 1, "TLS", "ca=");
+    assert_fails(&url("127.0.0.1", &others), 1, "TLS", "ca=");
     assert_fails(&format!("rediss://127.0.0.1:{port}"), 1, "TLS", "ca=");
-    assert_fails(&url("localhost", "server"), 1, "TLS", "name");
+    assert_fails(&url("localhost", &certificates), 1, "TLS", "name");
     // Each waits for the other to say something it understands.
     assert_fails(&format!("rediss://127.0.0.1:{}", server.port()), 1, "UNREACHABLE", "did not answer");
     let (exit, code, _) = failure(&format!("redis://127.0.0.1:{port}"), &["list"]);
     assert_eq!((exit, code.as_str()), (1, "UNREACHABLE"));
 }
 
+/// The URL of a server that wants a certificate of ours.
+fn with_ours(url: &str, certificates: &Certificates) -> String {
+    let file = |kind: &str| certificates.file(kind).display().to_string();
+    format!("{url}&cert={}&key={}", file("crt"), file("key"))
+}
+
 #[test]
 fn a_server_that_wants_a_certificate_gets_ours() {
-    let directory = tempfile::tempdir().unwrap();
-    certify(directory.path(), "server", "127.0.0.1");
-    let Some((_server, port)) = with_tls(directory.path(), true) else { return };
-    let file = |kind: &str| directory.path().join(format!("server.{kind}")).display().to_string();
-    let url = format!("rediss://127.0.0.1:{port}?ca={}", file("ca"));
+    let certificates = Certificates::new();
+    let Some(server) = Server::builder().start_with_tls(&certificates) else { return };
+    let url = format!("rediss://127.0.0.1:{}?{}", server.tls_port(), certificates.trusted());
     assert_fails(&url, 1, "TLS", "cert=");
-    answer(&format!("{url}&cert={}&key={}", file("crt"), file("key")), &["list"]);
+    answer(&with_ours(&url, &certificates), &["list"]);
 }
 
 #[test]
@@ -165,24 +127,78 @@ fn sentinels_and_nodes_that_are_none_are_told_apart() {
 }
 
 #[test]
-fn a_cluster_is_followed_to_where_the_project_is_even_while_it_moves() {
-    let cluster = Cluster::start(3, &Server::builder().no_grace());
-    let (slot, owner) = cluster.slot("p");
-    let other = (owner + 1) % 3;
-    let url = format!("redis+cluster://127.0.0.1:{}", cluster.node(other).port());
-    answer(&url, &["enqueue", "1"]);
-    assert_fails(&cluster.node(other).url(), 1, "MOVED", "redis+cluster://");
-
+fn sentinels_are_asked_by_tls_and_tell_where_the_primary_is_after_a_failover_too() {
+    let certificates = Certificates::new();
+    let builder = || Server::builder().no_grace();
+    let Some(mut primary) = builder().start_with_tls(&certificates) else { return };
+    let replica = primary.replica(builder().tls(&certificates));
+    let down_after = Duration::from_millis(500);
+    let sentinels = Sentinels::start_with_tls(1, &primary, 1, down_after, &certificates);
+    let trusting = |certificates: &Certificates| format!("{}?{}", sentinels.tls_url(), certificates.trusted());
+    assert_fails(&trusting(&certificates), 1, "TLS", "cert=");
+    assert_fails(&with_ours(&trusting(&Certificates::new()), &certificates), 1, "TLS", "ca=");
+    let url = with_ours(&trusting(&certificates), &certificates);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let project = runtime.block_on(Client::connect(&url)).unwrap().project("p");
+    let take = |issue: u64| {
+        let issue = IssueNumber::try_from(issue).unwrap();
+        runtime.block_on(project.checkout(&Checkout::new(issue, "w")))
+    };
+    take(1).unwrap();
+    primary.wait_for_replicas(&[&replica]);
+    primary.kill9();
+    // The same client looks up anew where the primary is.
+    wait_until("there is a primary again", || take(2).is_ok());
+    let mut heir = replica.connect();
+    assert_eq!(heir.ok("POPPO.GET p 1").field("process"), "w");
+    assert_eq!(heir.ok("POPPO.GET p 2").field("process"), "w");
+    wait_until("the Sentinel says so", || sentinels.primary() == replica.tls_port());
+}
+
+#[test]
+fn a_cluster_is_followed_to_where_the_project_is_even_while_it_moves() {
+    let cluster = Cluster::start(3, &Server::builder().no_grace());
+    let (_, owner) = cluster.slot("p");
+    let other = cluster.node((owner + 1) % 3);
+    let url = format!("redis+cluster://127.0.0.1:{}", other.port());
+    answer(&url, &["enqueue", "1"]);
+    assert_fails(&other.url(), 1, "MOVED", "redis+cluster://");
+    assert_followed(&cluster, &url, Server::port);
+}
+
+#[test]
+fn a_cluster_is_followed_by_tls_too() {
+    let certificates = Certificates::new();
+    // Whether these servers can at all is said by one that has nothing else to do.
+    if Server::plain().start_with_tls(&certificates).is_none() {
+        return;
+    }
+    let cluster = Cluster::start(3, &Server::builder().no_grace().tls(&certificates));
+    let (_, owner) = cluster.slot("p");
+    let other = cluster.node((owner + 1) % 3);
+    let url = format!("rediss+cluster://127.0.0.1:{}?{}", other.tls_port(), certificates.trusted());
+    assert_fails(&url, 1, "TLS", "cert=");
+    let url = with_ours(&url, &certificates);
+    answer(&url, &["enqueue", "1"]);
+    assert_fails(&url.replace(&certificates.trusted(), &Certificates::new().trusted()), 1, "TLS", "ca=");
+    assert_followed(&cluster, &url, Server::tls_port);
+}
+
+/// Moves the slot of `p`, which has issue 1, to the next node, and asks a client for it at each step. The nodes speak to
+/// each other at these ports.
+#[track_caller]
+fn assert_followed(cluster: &Cluster, url: &str, port: impl Fn(&Server) -> u16) {
+    let (slot, owner) = cluster.slot("p");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let project = runtime.block_on(Client::connect(url)).unwrap().project("p");
     let get = |issue: u64| runtime.block_on(project.get(IssueNumber::try_from(issue).unwrap()));
     assert!(get(1).unwrap().is_some());
     // Half moved: what the old node does not have is asked for at the new one.
-    let (from, to) = (cluster.node(owner), cluster.node(other));
+    let (from, to) = (cluster.node(owner), cluster.node((owner + 1) % 3));
     let (from_id, to_id) = (poppo_tests::cluster::id(from), poppo_tests::cluster::id(to));
     to.connect().ok(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
     from.connect().ok(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
-    from.connect().ok(&format!("MIGRATE 127.0.0.1 {} p 0 5000", to.port()));
+    from.connect().ok(&format!("MIGRATE 127.0.0.1 {} p 0 5000", port(to)));
     assert!(get(1).unwrap().is_some(), "ASK is followed");
     for node in cluster.nodes() {
         node.connect().ok(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
@@ -244,4 +260,38 @@ fn a_write_waits_for_its_copies_and_says_when_there_are_too_few() {
     frozen.join().unwrap();
     wait_until("the replica has it", || runtime.block_on(project().checkin(&done)).is_ok());
     assert_eq!(replica.connect().ok("POPPO.GET p 4").field("status"), "completed");
+}
+
+#[test]
+fn a_write_waits_for_disks_where_the_server_can_tell() {
+    let server = Server::builder().no_grace().durable().start();
+    let mut connection = server.connect();
+    if connection.cmd("WAITAOF 0 0 1").error().is_some() {
+        println!("skipped: this server has no WAITAOF");
+        assert_fails(&format!("{}?durability=aof", server.url()), 1, "DURABILITY", "WAITAOF");
+        return;
+    }
+    let asked = |connection: &mut Connection| {
+        let stats = connection.info("commandstats", "cmdstat_waitaof");
+        stats.split(',').next().and_then(|field| field.strip_prefix("calls=")?.parse::<u64>().ok()).unwrap()
+    };
+    let before = asked(&mut connection);
+    let url = |text: &str| format!("{}?durability={text},timeout=200ms", server.url());
+    answer(&url("aof"), &["checkout", "1", "--process", "w"]);
+    answer(&url("aof"), &["checkin", "1", "--process", "w", "--status", "completed"]);
+    // Each asks once whether the server can tell, and once for its write.
+    assert_eq!(asked(&mut connection), before + 4);
+
+    let (exit, code, message) = failure(&url("aof,replicas=1"), &["checkout", "2", "--process", "w"]);
+    assert_eq!((exit, code.as_str()), (1, "UNCONFIRMED"));
+    assert!(message.contains("0 of 1 replicas"), "{message}");
+    let replica = server.replica(Server::builder().no_grace());
+    let (_, code, _) = failure(&url("aof,replicas=1"), &["checkout", "3", "--process", "w"]);
+    assert_eq!(code, "UNCONFIRMED", "a replica without an AOF has it in its memory only");
+    replica.connect().ok("CONFIG SET appendonly yes");
+    wait_until("the replica's disk confirms", || {
+        let mut command = bare(server.dir());
+        command.args(["--url", &url("aof,replicas=1"), "--project", "p", "checkout", "4", "--process", "w"]);
+        output(command).status.success()
+    });
 }

@@ -324,6 +324,7 @@ fn spool(checked: &Checked) {
     checked.see("spool list", &[spooled()]);
     server.start_again();
     checked.see("spool deliver", &[json(poppo(&server, &["spool", "deliver"]))]);
+    checked.see("spool clean", &[json(poppo(&server, &["spool", "clean"]))]);
 }
 
 /// What `poppo up` says once it is up.

@@ -197,6 +197,39 @@ async fn a_damaged_file_is_set_aside_and_blocks_nothing() {
     assert_eq!(files(&server, ".damaged").len(), 2);
     // What is for another project is not ours to deliver, whatever the folder is called.
     assert_eq!(files(&server, ".json"), [kept[1].clone()]);
+    // What was set aside stays until somebody says that it may go.
+    let cleaned = json(poppo(&server, &["spool", "clean"]));
+    assert_eq!(cleaned["files"].as_array().unwrap().len(), 2);
+    assert!(files(&server, ".damaged").is_empty());
+    assert_eq!(files(&server, ".json").len(), 1);
+    let again = output(poppo(&server, &["spool", "clean"]));
+    assert!(again.status.success() && again.stdout == b"nothing was set aside\n", "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_was_never_finished_goes_unless_only_its_name_was_missing() {
+    let mut server = durable();
+    let holder = holder(&server, "w").await;
+    let lease = lease(&holder, 1).await;
+    server.kill9();
+    keep(lease, "1").await;
+    let kept = files(&server, ".json").remove(0);
+    let beside = |name: &str| kept.with_file_name(name);
+    std::fs::rename(&kept, beside(".whole.part")).unwrap();
+    std::fs::write(beside(".half.part"), "{\"version\":1,").unwrap();
+    std::fs::write(beside(".now.part"), "").unwrap();
+    // Its writer lives.
+    let writer = std::fs::File::open(beside(".now.part")).unwrap();
+    rustix::fs::flock(&writer, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    server.start_again();
+    let delivered = json(poppo(&server, &["spool", "deliver"]));
+    assert_eq!(delivered.as_array().unwrap().len(), 1);
+    assert_eq!(delivered[0]["delivery"], "accepted");
+    assert_eq!(status(&mut server.connect(), 1), "completed");
+    assert_eq!(files(&server, ".part"), [beside(".now.part")]);
+    drop(writer);
+    poppo(&server, &["spool", "deliver"]).output().unwrap();
+    assert!(files(&server, ".part").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

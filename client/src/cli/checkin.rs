@@ -15,7 +15,7 @@ use crate::human::parse_duration;
 ///
 /// The lease's task is finished by `completed` and `awaiting-response`, dropped by `cancelled`, and dead by `error`, unless
 /// --retry has it wait again. With --next, the next task is claimed in the same step and printed as `poppo claim` does;
-/// where there is none, that is exit code 75, and the issue is checked in all the same.
+/// where there is none, the exit code is 75, and the issue is checked in all the same.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Example:
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// The issue's number
     issue: IssueNumber,
     /// The name of the process that has it
-    #[arg(long, env = "POPPO_PROCESS", value_name = "NAME")]
+    #[arg(long, env = "POPPO_PROCESS", hide_env_values = true, value_name = "NAME")]
     process: String,
     /// How it ended: completed, awaiting-response, error or cancelled
     #[arg(long, value_name = "STATUS")]

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// The issue's number
     issue: IssueNumber,
     /// The name of the process that takes it: 1 to 128 printable characters without blanks
-    #[arg(long, env = "POPPO_PROCESS", value_name = "NAME")]
+    #[arg(long, env = "POPPO_PROCESS", hide_env_values = true, value_name = "NAME")]
     process: String,
     /// Its PID, for the agent on its host
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]

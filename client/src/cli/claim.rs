@@ -25,7 +25,7 @@ Example:
   $ ./fix-issue.sh $ISSUE && poppo checkin $ISSUE --status completed --token $TOKEN")]
 pub(crate) struct Args {
     /// The name of the process that takes it: 1 to 128 printable characters without blanks
-    #[arg(long, env = "POPPO_PROCESS", value_name = "NAME")]
+    #[arg(long, env = "POPPO_PROCESS", hide_env_values = true, value_name = "NAME")]
     process: String,
     /// Only tasks of these types
     #[arg(long, value_name = "TYPE,…", value_delimiter = ',')]

@@ -53,10 +53,27 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     // By way of memory: where nobody reads, `generate` would panic.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut visible(), "poppo", &mut script);
+    let mut command = visible();
+    clap_complete::generate(shell, &mut command, "poppo", &mut script);
+    if shell == clap_complete::Shell::Fish {
+        script.extend(fish_values(&command).into_bytes());
+    }
     let mut stdout = io::stdout();
     stdout.write_all(&script)?;
     Ok(stdout.flush()?)
+}
+
+/// What fish may offer as an argument without an option, which `clap_complete` leaves out.
+fn fish_values(whole: &Command) -> String {
+    let mut lines = String::new();
+    for command in whole.get_subcommands() {
+        let values = command.get_positionals().flat_map(|argument| argument.get_possible_values());
+        for value in values.filter(|value| !value.is_hide_set()) {
+            let (name, value) = (command.get_name(), value.get_name());
+            lines += &format!("complete -c poppo -n \"__fish_poppo_using_subcommand {name}\" -f -a {value}\n");
+        }
+    }
+    lines
 }
 
 /// The command line without what is for Poppo itself: the scripts would offer hidden commands, too.

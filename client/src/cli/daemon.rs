@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::Context;
 use crate::daemon::config::{Config, DEFAULT_FILE};
 use crate::daemon::{self, log};
-use crate::discover;
+use crate::discover::{self, Patience};
 use crate::exit::Failure;
 use crate::process::Stops;
 
@@ -51,11 +51,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
         context.out.say(&serde_json::json!({ "ok": true }), &format!("{name} can be used"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    log::begin(args.log.unwrap_or(config.log))?;
+    log::begin(args.log.unwrap_or(config.log), log::USUAL)?;
     let url = context.url.clone().or_else(|| config.url.as_ref().map(|url| url.reveal().to_owned()));
     let stop = CancellationToken::new();
     let client = tokio::select! {
-        client = discover::connect(url.as_deref()) => client?,
+        client = discover::wait_for(Patience::Endless, async || discover::connect(url.as_deref()).await) => client?,
         _ = stops.next() => return Ok(ExitCode::SUCCESS),
     };
     let ending = async {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use poppo::redacted;
 
 use crate::cli::Context;
-use crate::discover;
 use crate::doctor::{self, Finding, State};
 use crate::exit::{FAILED, Failure};
 use crate::output::{Output, Tone, one_line};
@@ -29,7 +28,7 @@ Example:
 pub(crate) struct Args {}
 
 pub(crate) async fn run(_args: &Args, context: &Context) -> Result<ExitCode, Failure> {
-    let (url, findings) = match discover::connect(context.url.as_deref()).await {
+    let (url, findings) = match context.server().await {
         Ok(client) => {
             let project = client.project(&context.project);
             (Some(client.url().to_owned()), doctor::examine(&project).await)

@@ -14,8 +14,8 @@ use crate::exit::Failure;
 Example:
   $ poppo drain on && ./deploy.sh && poppo drain off")]
 pub(crate) struct Args {
-    /// on or off
-    #[arg(hide_possible_values = true)]
+    /// Whether workers are to take nothing new
+    #[arg(value_name = "on|off", hide_possible_values = true)]
     state: State,
 }
 

@@ -1,8 +1,9 @@
 //! `poppo events`: EVENTS, once or for as long as somebody reads.
 
-use poppo::{Block, Event, EventKind, Project, Status};
+use poppo::{Block, Event, EventKind, Status};
 
 use crate::cli::Context;
+use crate::discover::Patience;
 use crate::exit::Failure;
 use crate::follow::Follower;
 use crate::output::{self, Field, Lines, Output, Tone, status_tone};
@@ -24,8 +25,8 @@ const HEADINGS: &[&str] = &["ID", "TIME", "ISSUE", "EVENT", "CHANGE", "PROCESS",
 /// does where a server that crashed lost events that were shown already. Then `poppo list` shows how things stand.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. A reader that went
-away is exit code 0.
+Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. Where
+its reader goes away, the exit code is 0.
 
 Example:
   $ poppo events --follow --since-now
@@ -47,13 +48,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let project = context.project().await?;
     if args.follow {
         return tokio::select! {
-            result = follow(args, project, context.out) => result,
+            result = follow(args, context) => result,
             () = output::reader_is_gone() => Ok(()),
         };
     }
+    let project = context.project().await?;
     let mut printer = Printer::new(context.out);
     let mut all = Vec::new();
     let mut limit = Limit(args.count);
@@ -75,7 +76,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(printer.end("no events")?)
 }
 
-async fn follow(args: &Args, project: Project, out: Output) -> Result<(), Failure> {
+async fn follow(args: &Args, context: &Context) -> Result<(), Failure> {
+    let (project, out) = (context.project_after(Patience::Endless).await?, context.out);
     let after = if args.since_now { project.newest_event().await? } else { args.after };
     let mut follower = Follower::after(project, after);
     let mut printer = Printer::new(out);

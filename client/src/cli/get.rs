@@ -16,7 +16,7 @@ Example:
   $ poppo get 123
   $ poppo get 123 --json | jq .result
 
-An unknown issue is exit code 1.")]
+Exit code 1 where the issue is unknown.")]
 pub(crate) struct Args {
     /// The issue's number
     issue: IssueNumber,

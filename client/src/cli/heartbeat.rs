@@ -19,7 +19,7 @@ Example:
   $ while poppo heartbeat --process nightly --progress \"tests 3/7\"; do sleep 60; done")]
 pub(crate) struct Args {
     /// The name of the process
-    #[arg(long, env = "POPPO_PROCESS", value_name = "NAME")]
+    #[arg(long, env = "POPPO_PROCESS", hide_env_values = true, value_name = "NAME")]
     process: String,
     /// Which life of it; the current one by default
     #[arg(long, value_name = "WORD")]

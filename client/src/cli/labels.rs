@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use poppo::{Block, Event, EventKind, IssueNumber, Project, Unlabelled};
+use poppo::{Block, Event, EventKind, IssueNumber, Unlabelled};
 
 use crate::cli::Context;
+use crate::discover::Patience;
 use crate::exit::{Failure, USAGE};
 use crate::follow::Follower;
-use crate::output::{self, Field, Lines, Output, Table};
+use crate::output::{self, Field, Lines, Table};
 
 /// What the table shows of an issue.
 const HEADINGS: &[&str] = &["ISSUE", "STATUS", "VERSION"];
@@ -21,8 +22,8 @@ const HEADINGS: &[&str] = &["ISSUE", "STATUS", "VERSION"];
 /// more. What was listed and never confirmed is listed again by the next `poppo labels`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. A reader that went
-away is exit code 0.
+Ctrl-C ends --follow as it ends `tail -f`: shells show that as exit code 130. Where
+its reader goes away, the exit code is 0.
 
 Example:
   $ poppo labels -f --json | jq --unbuffered -r '\"\\(.issue) \\(.status) \\(.version)\"' |
@@ -51,13 +52,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(words) = &args.confirm {
         return confirm(words, context).await;
     }
-    let project = context.project().await?;
     if args.follow {
         return tokio::select! {
-            result = follow(project, context.out) => result,
+            result = follow(context) => result,
             () = output::reader_is_gone() => Ok(()),
         };
     }
+    let project = context.project().await?;
     let rows = project.unlabelled(Some(args.count), Block::No).await?;
     if context.out.json {
         return Ok(context.out.document(&rows)?);
@@ -89,7 +90,8 @@ async fn confirm(words: &[u64], context: &Context) -> Result<(), Failure> {
 
 /// The outbox itself cannot be waited on while anything in it is unconfirmed. But each change of a status is an event,
 /// whose id is the version, so the log tells what comes into the outbox.
-async fn follow(project: Project, out: Output) -> Result<(), Failure> {
+async fn follow(context: &Context) -> Result<(), Failure> {
+    let (project, out) = (context.project_after(Patience::Endless).await?, context.out);
     // Before the listing, so that nothing falls between the two.
     let newest = project.newest_event().await?;
     let mut follower = Follower::after(project, newest);

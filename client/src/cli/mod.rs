@@ -31,13 +31,14 @@ mod up;
 mod work;
 
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand};
-use poppo::{Durability, Error, Project};
+use poppo::{Client, Durability, Error, Project};
 
-use crate::discover;
+use crate::discover::{self, Missed, Patience};
 use crate::exit::Failure;
+use crate::human::parse_duration;
 use crate::output::Output;
 
 /// The heading of the options that all subcommands take.
@@ -92,8 +93,9 @@ pub(crate) struct Cli {
         global = true,
         value_name = "URL",
         help_heading = COMMON,
-        help = "The server: redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
-                redis+sentinel://host,host/primary or redis+cluster://host,host"
+        help = "The server, such as redis://host or unix:///path/to/socket",
+        long_help = "The server: redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
+                     redis+sentinel://host,host/primary or redis+cluster://host,host"
     )]
     url: Option<String>,
 
@@ -109,14 +111,16 @@ pub(crate) struct Cli {
     )]
     project: String,
 
-    /// Print one JSON document instead of text (with --follow, and `work`, one a line), and errors as
-    /// {"error":{"code","message"}} on stderr
+    /// Print JSON instead of text
+    ///
+    /// One document; with --follow, and of `work`, one a line. Errors are {"error":{"code","message"}} on stderr.
     #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
 
-    /// Wait for copies of each checkout, claim and check-in: replicas=N, aof (on disk), or both, and timeout=1s. Where
-    /// there are too few, what was asked is done all the same: `work` and `run` say so and go on, the other commands print
-    /// their answer and exit with 1
+    /// Wait for copies of each checkout, claim and check-in, such as replicas=1
+    ///
+    /// replicas=N, aof (on disk), or both, and timeout=1s. Where there are too few in time, what was asked is done all the
+    /// same: `work` and `run` say so and go on, the other commands print their answer and exit with 1.
     #[arg(
         long,
         env = "POPPO_DURABILITY",
@@ -127,6 +131,21 @@ pub(crate) struct Cli {
         help_heading = COMMON
     )]
     durability: Option<Copies>,
+
+    /// Wait so long at the start for a server that is away
+    ///
+    /// By default `work`, `top`, and `events` and `labels` with --follow wait without an end, `run` waits for a minute, and all
+    /// others fail at once. It is about the start alone: a server that goes away later is the command's own affair.
+    #[arg(
+        long,
+        env = "POPPO_WAIT",
+        hide_env_values = true,
+        global = true,
+        value_name = "DURATION",
+        value_parser = wait,
+        help_heading = COMMON
+    )]
+    wait: Option<Wait>,
 
     #[command(subcommand)]
     command: Command,
@@ -173,6 +192,8 @@ pub(crate) struct Context {
     url: Option<String>,
     project: String,
     durability: Option<Durability>,
+    /// For how long a server that is away is waited for, where somebody said so.
+    wait: Option<Duration>,
     pub(crate) out: Output,
 }
 
@@ -184,12 +205,56 @@ fn copies(text: &str) -> Result<Copies, String> {
     if text.is_empty() { Ok(Copies(None)) } else { text.parse().map(|durability| Copies(Some(durability))) }
 }
 
+/// How long a server is waited for; an empty variable counts as one that is not set.
+#[derive(Debug, Clone, Copy)]
+struct Wait(Option<Duration>);
+
+fn wait(text: &str) -> Result<Wait, String> {
+    if text.is_empty() { Ok(Wait(None)) } else { parse_duration(text).map(|time| Wait(Some(time))) }
+}
+
 impl Context {
     /// The project on the server that is meant, connected.
     pub(crate) async fn project(&self) -> Result<Project, Failure> {
-        let client = discover::connect(self.url.as_deref()).await?;
-        let durability = self.durability.or(client.durability());
-        Ok(client.durable(durability).await?.project(&self.project))
+        self.project_after(Patience::NONE).await
+    }
+
+    /// The same, for a command that usually waits for its server. Nothing was asked before that could have been done, so a
+    /// wait repeats nothing.
+    pub(crate) async fn project_after(&self, usual: Patience) -> Result<Project, Failure> {
+        let patience = self.wait.map_or(usual, Patience::Said);
+        discover::wait_for(patience, async || {
+            let client = discover::connect(self.url.as_deref()).await?;
+            let client = if self.durability.is_some() { client.durable(self.durability).await? } else { client };
+            let project = client.project(&self.project);
+            if patience != Patience::NONE {
+                see_it_answer(project.stats().await)?;
+            }
+            Ok(project)
+        })
+        .await
+    }
+
+    /// The server on its own, for who looks at it and not at a project.
+    async fn server(&self) -> Result<Client, Failure> {
+        let patience = self.wait.map_or(Patience::NONE, Patience::Said);
+        discover::wait_for(patience, async || {
+            let client = discover::connect(self.url.as_deref()).await?;
+            if patience != Patience::NONE {
+                see_it_answer(client.ping().await)?;
+            }
+            Ok(client)
+        })
+        .await
+    }
+}
+
+/// A server that lets us in may still load its data, or not know yet who has the project. Whatever else it says to a
+/// question, it answers.
+fn see_it_answer<T>(answer: Result<T, Error>) -> Result<(), Missed> {
+    match answer {
+        Err(error) if error.may_pass() => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
@@ -219,7 +284,8 @@ impl Cli {
         let url = self.url.filter(|url| !url.is_empty());
         let project = Some(self.project).filter(|key| !key.is_empty()).unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
         let durability = self.durability.and_then(|Copies(durability)| durability);
-        let context = Context { url, project, durability, out: Output::new(self.json) };
+        let wait = self.wait.and_then(|Wait(wait)| wait);
+        let context = Context { url, project, durability, wait, out: Output::new(self.json) };
         match self.command {
             Command::Up(args) => return up::run(args, &context).await,
             Command::Daemon(args) => return daemon::run(args, &context).await,

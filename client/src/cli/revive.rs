@@ -5,7 +5,7 @@ use crate::exit::{FAILED, Failure};
 
 /// Have a dead task wait again, its counts at zero
 ///
-/// `poppo list --dead` shows the dead ones, and why they are dead. A task that is not dead is exit code 1.
+/// `poppo list --dead` shows the dead ones, and why they are dead. Exit code 1 where the task is not dead.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Example:

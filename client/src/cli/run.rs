@@ -11,11 +11,16 @@ use poppo::{Checkin, Checkout, IssueNumber, Lease, Life, Outcome, Project};
 use tokio::process::Child;
 
 use crate::cli::Context;
+use crate::discover::Patience;
 use crate::exit::{FAILED, Failure, NOT_STARTED};
 use crate::human::parse_duration;
 use crate::lease;
 use crate::process::{self, Stops};
 use crate::supervise::{self, Ending};
+
+/// For how long a server that is away is waited for: longer than a failover or a restart takes, and not so long that whoever
+/// waits for our exit status would not hear of a server that is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Check an issue out, run a command while it is ours, and check it in by how the command ended
 ///
@@ -23,13 +28,13 @@ use crate::supervise::{self, Ending};
 /// `error`. Where the lease is lost (the server says so, or has been away for as long as the lease lasts), the command
 /// gets TERM, then KILL, and nothing is reported. INT, TERM and HUP are passed on, and the issue is checked in as
 /// `cancelled`; so it is where somebody asked for that with `poppo cancel`. A report that the server cannot take for as long as
-/// the lease lasts is kept on disk: see `poppo spool`.
+/// the lease lasts is kept on disk: see `poppo spool`. A server that is away at the start is waited for, for a minute or as
+/// --wait says.
 ///
 /// The command finds POPPO_ISSUE, POPPO_TOKEN, POPPO_PROJECT and POPPO_PROCESS in its environment, and POPPO_RESULT where
-/// there is a result file. Whatever it changes
-/// elsewhere should carry the token along: the higher one is the newer lease. It runs in a process group of its own
-/// and therefore cannot read from the terminal. On Linux it gets TERM if `poppo run` is killed; what it started itself
-/// does not.
+/// there is a result file. Whatever it changes elsewhere should carry the token along: the higher one is the newer lease. It
+/// runs in a process group of its own and therefore cannot read from the terminal. On Linux it gets TERM if `poppo run` is
+/// killed; what it started itself does not.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Exit codes: 0 the command did it, 1 it failed, 75 somebody else has the issue, 76 the lease was
@@ -89,10 +94,15 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
     // From here on a signal waits for us, so that none comes between the checkout and the command.
     let mut stops = Stops::listen()?;
-    let project = context.project().await?;
+    let project = tokio::select! {
+        project = context.project_after(Patience::Usual(PATIENCE)) => project?,
+        signal = stops.next() => return Ok(ExitCode::from(process::exit_by(signal))),
+    };
     let life = Life::current();
     let process = args.process.clone().unwrap_or_else(|| life.default_process_name());
-    let holder = lease::holder(&project, process.clone(), life.clone()).await;
+    let holder = lease::holder(&project, process.clone(), life.clone());
+    // What earlier ones could not report is reported first: it may be about this very issue.
+    holder.deliver().await;
     let (lease, run) = {
         let mut checkout = Checkout::new(args.issue, process).by(&life);
         checkout.task_type.clone_from(&args.task_type);
@@ -129,8 +139,7 @@ impl Run {
                 return Err(Failure::new(NOT_STARTED, "FAILED", message));
             }
         };
-        let mut stop = async || stops.next().await;
-        match supervise::supervise(&mut child, &lease, self.args.term_grace, &mut stop).await? {
+        match supervise::supervise(&mut child, &lease, self.args.term_grace, stops).await? {
             Ending::Lost(failure) => Err(failure),
             Ending::Stopped(signal) => {
                 report.outcome = Outcome::Cancelled;

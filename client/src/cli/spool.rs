@@ -8,7 +8,7 @@ use crate::exit::{FAILED, Failure};
 use crate::human;
 use crate::output::{Field, Table, say};
 
-/// Show or deliver the check-ins that a server could not take
+/// Show, deliver or tidy up the check-ins that a server could not take
 ///
 /// A worker that cannot report how its work ended, since the server is away, keeps the report in a file: in the folder that
 /// POPPO_SPOOL names, else in poppo/spool of XDG_STATE_HOME (~/.local/state). It is delivered by the next `poppo work` or
@@ -26,13 +26,17 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Show what waits, for whatever server; needs none
+    /// Show what waits on this host, for any server; asks none
     List,
     /// Deliver what waits for this project of this server
     ///
     /// What the server refuses is said and gone; what nobody can read is set aside. Where the server goes away meanwhile, the
     /// rest waits on, and that is a failure.
     Deliver,
+    /// Remove the files that were set aside: reports that nobody can read or that the server calls nonsense
+    ///
+    /// They stay until somebody has looked at them; `poppo spool list` says what is wrong with each.
+    Clean,
 }
 
 /// What became of one file.
@@ -57,6 +61,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", spool.dir().display()));
     match args.what {
         What::List => list(&spool, context).map_err(failed),
+        What::Clean => clean(&spool, context).map_err(failed),
         What::Deliver => {
             let project = context.project().await?;
             let delivery = spool.deliver(&project).await.map_err(failed)?;
@@ -100,6 +105,18 @@ fn list(spool: &Spool, context: &Context) -> std::io::Result<()> {
         ]);
     }
     context.out.table(&table, "nothing waits")
+}
+
+fn clean(spool: &Spool, context: &Context) -> std::io::Result<()> {
+    let removed = spool.clean()?;
+    let files: Vec<String> = removed.iter().map(|file| file.display().to_string()).collect();
+    if context.out.json {
+        return context.out.document(&serde_json::json!({ "files": files }));
+    }
+    for file in &files {
+        context.out.line(&format!("removed {file}"))?;
+    }
+    if files.is_empty() { context.out.line("nothing was set aside") } else { Ok(()) }
 }
 
 fn row(done: &Delivered) -> Row<'_> {

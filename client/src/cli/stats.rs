@@ -11,7 +11,7 @@ use crate::output::{Field, Table, Tone};
 
 /// Show the project's counts and how long things took
 ///
-/// Counts are of now; totals since the project came into being. A project that does not exist yet is exit code 1.
+/// Counts are of now; totals since the project came into being. Exit code 1 where the project does not exist yet.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Example:

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::Context;
+use crate::discover::Patience;
 use crate::exit::{Failure, USAGE};
 use crate::human;
 use crate::top::{self, Look};
@@ -19,7 +20,7 @@ use crate::top::{self, Look};
 /// ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-It needs a terminal; for programs there is `poppo stats --json`. Without one, it is exit code 2.
+It needs a terminal; for programs there is `poppo stats --json`. Without one, it ends with exit code 2.
 
 Example:
   $ poppo top --project acme/widgets")]
@@ -34,6 +35,6 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode, Fail
         let message = "top needs a terminal to draw on, and has no JSON: for programs there is `poppo stats --json`";
         return Err(Failure::new(USAGE, "USAGE", message));
     }
-    let project = context.project().await?;
+    let project = context.project_after(Patience::Endless).await?;
     top::run(project, Look { hung_after: args.hung_after, colour: context.out.is_coloured() }).await
 }

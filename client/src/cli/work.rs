@@ -1,42 +1,34 @@
-//! `poppo work`: the loop of a worker. It claims tasks and has a command do them, some at a time.
+//! `poppo work`: the library's `Worker`, and a command that does its tasks.
 //!
-//! Here are its arguments and who does what when: claims, slots, signals. What happens to one task is in `slot`, what is
-//! printed in `report`, when a failed task is tried again in `again`.
+//! Here are its arguments, and what it makes of signals. What happens to one task is in `task`, its files are in
+//! `files`, what is printed in `report`, when a failed task is tried again in `again`.
 
 mod again;
+mod files;
 mod report;
-mod slot;
+mod task;
 
-use std::cell::{Cell, RefCell};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::pin::Pin;
+use std::pin::pin;
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use poppo::{Block, Claim, Error, Holder, Lease, Life, Project};
+use poppo::{Error, Holder, Life, Project, Refusal, Worker};
 use rustix::process::Signal;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use self::again::Again;
-use self::report::Report;
-use self::slot::{Slot, Tally};
+use self::report::{Report, Tally};
 use crate::cli::{Context, claim};
+use crate::discover::Patience;
 use crate::exit::{FAILED, Failure, LOST, NOT_STARTED};
 use crate::human::parse_duration;
 use crate::lease;
 use crate::output::say;
 use crate::process::{self, Stops};
-use crate::retry::Retry;
-
-/// For how long the server is asked to wait for a task at a time. Then it is asked again, so that a connection that leads
-/// nowhere is noticed.
-const SLICE: Duration = Duration::from_secs(30);
-/// Where the server answers "nothing" without having waited, it is asked again after this.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Do the tasks of the queue: claim one, run a command for it, check it in, and so on
 ///
@@ -120,16 +112,20 @@ enum Phase {
     Stopping(Signal),
 }
 
-/// What the slots of one worker share.
-struct Worker {
+/// One run of a worker: what its tasks share.
+struct Shift {
     args: Args,
     project: Project,
     holder: Holder,
-    report: RefCell<Report>,
     /// Whether stdout is for JSON alone.
     json: bool,
-    /// Whether it was said that the server lost its data.
-    has_said_unknown: Cell<bool>,
+    report: Mutex<Report>,
+    tally: Mutex<Tally>,
+    /// Why it has to end early: the first reason counts.
+    failure: Mutex<Option<Failure>>,
+    phase: watch::Sender<Phase>,
+    /// Cancelled with the first phase that takes nothing new.
+    drain: CancellationToken,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
@@ -139,16 +135,33 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
     if !is_program(program) {
         return Err(Failure::new(NOT_STARTED, "FAILED", format!("cannot start {program}: there is no such program")));
     }
-    let project = context.project().await?;
+    files::remove_what_the_dead_left();
+    let usual = if args.once { Patience::NONE } else { Patience::Endless };
+    let project = tokio::select! {
+        project = context.project_after(usual) => project?,
+        // Drained before it began.
+        _ = stops.next() => return Ok(ExitCode::SUCCESS),
+    };
     let life = Life::current();
     let process = args.process.clone().unwrap_or_else(|| life.default_process_name());
-    let holder = lease::holder(&project, process, life).await;
-    let report = RefCell::new(Report::new(context.out));
-    let worker =
-        Rc::new(Worker { args, project, holder, report, json: context.out.json, has_said_unknown: Cell::new(false) });
-    let ended = LocalSet::new().run_until(Shift::new(&worker).work(&mut stops)).await;
-    lease::settle(&worker.holder).await;
-    ended
+    let holder = lease::holder(&project, process, life);
+    say(&format!("{} works on the tasks of project {}, {} at a time", holder.process(), project.key(), args.jobs));
+    let shift = Arc::new(Shift::new(args, project, holder, context));
+    let running = shift.worker().run({
+        let shift = Arc::clone(&shift);
+        move |lease| {
+            let shift = Arc::clone(&shift);
+            async move { shift.perform(lease).await }
+        }
+    });
+    let mut running = pin!(running);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut running => break ended,
+            signal = stops.next() => shift.hear(signal),
+        }
+    };
+    shift.end(ended)
 }
 
 /// Whether there is a program of this name, as `execvp` looks for it.
@@ -162,109 +175,51 @@ fn is_program(name: &str) -> bool {
     !name.is_empty() && std::env::split_paths(&path).any(|folder| is_executable(&folder.join(name)))
 }
 
-/// The answer of a claim that is under way.
-type Claiming = Pin<Box<dyn Future<Output = Result<Option<Lease>, Failure>>>>;
-
-/// One run of a worker, from its start to its end.
-struct Shift {
-    worker: Rc<Worker>,
-    phase: watch::Sender<Phase>,
-    slots: JoinSet<Result<Tally, Failure>>,
-    /// Never more than one: the server remembers the id of one request for each process, the last.
-    claiming: Option<Claiming>,
-    /// How many tasks --once may still take.
-    left: usize,
-    tally: Tally,
-    /// Why it has to end early.
-    failure: Option<Failure>,
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shift {
-    fn new(worker: &Rc<Worker>) -> Self {
-        let left = if worker.args.once { usize::from(worker.args.jobs) } else { usize::MAX };
+    fn new(args: Args, project: Project, holder: Holder, context: &Context) -> Self {
         Self {
-            worker: Rc::clone(worker),
+            args,
+            project,
+            holder,
+            json: context.out.json,
+            report: Mutex::new(Report::new(context.out)),
+            tally: Mutex::default(),
+            failure: Mutex::default(),
             phase: watch::Sender::new(Phase::Working),
-            slots: JoinSet::new(),
-            claiming: None,
-            left,
-            tally: Tally::default(),
-            failure: None,
+            drain: CancellationToken::new(),
         }
     }
 
-    async fn work(mut self, stops: &mut Stops) -> Result<ExitCode, Failure> {
-        let (process, key) = (self.worker.holder.process(), self.worker.project.key());
-        say(&format!("{process} works on the tasks of project {key}, {} at a time", self.worker.args.jobs));
-        loop {
-            self.claim_where_a_slot_is_free();
-            if self.claiming.is_none() && self.slots.is_empty() {
-                return self.end();
-            }
-            tokio::select! {
-                signal = stops.next() => self.hear(signal).await,
-                Some(ended) = self.slots.join_next(), if !self.slots.is_empty() => {
-                    match ended.unwrap_or_else(|error| Err(Failure::failed(format!("a job ended: {error}")))) {
-                        Ok(tally) => self.tally.add(tally),
-                        Err(failure) => self.fail(failure),
-                    }
-                }
-                claimed = answer(&mut self.claiming) => {
-                    self.claiming = None;
-                    match claimed {
-                        Ok(Some(lease)) => self.start(lease),
-                        // Only --once is told that there is nothing.
-                        Ok(None) => self.left = 0,
-                        Err(failure) => self.fail(failure),
-                    }
-                }
-            }
+    fn worker(&self) -> Worker {
+        let mut worker = Worker::of(self.holder.clone())
+            .jobs(usize::from(self.args.jobs))
+            .types(&self.args.types)
+            .drain_on(self.drain.clone())
+            // What runs is ended by TERM and KILL, so its end is sure to come; and reporting that may take long.
+            .grace(Duration::MAX);
+        if let Some(ttl) = self.args.ttl {
+            worker = worker.ttl(ttl);
         }
+        if self.args.once { worker.once() } else { worker }
     }
 
-    fn claim_where_a_slot_is_free(&mut self) {
-        let is_free = self.slots.len() < usize::from(self.worker.args.jobs) && self.left > 0;
-        if !is_free || self.claiming.is_some() || *self.phase.borrow() != Phase::Working {
+    fn hear(&self, signal: Signal) {
+        if *self.phase.borrow() != Phase::Working {
+            self.phase.send_replace(Phase::Stopping(signal));
             return;
         }
-        let worker = Rc::clone(&self.worker);
-        self.claiming = Some(Box::pin(async move { worker.claim().await }));
-    }
-
-    fn start(&mut self, lease: Lease) {
-        self.left = self.left.saturating_sub(1);
-        let slot = Slot { worker: Rc::clone(&self.worker), phase: self.phase.subscribe() };
-        self.slots.spawn_local(slot.serve(lease));
-    }
-
-    async fn hear(&mut self, signal: Signal) {
-        let phase = *self.phase.borrow();
-        if phase == Phase::Working {
-            self.phase.send_replace(Phase::Draining);
-            let running = self.running_with_a_last_claim().await;
-            if running > 0 {
-                say(&format!("takes nothing new, and finishes what runs ({running}); once more to stop that, too"));
-            }
-            return;
+        self.take_nothing_new();
+        let running = lock(&self.tally).running;
+        if running > 0 {
+            say(&format!("takes nothing new, and finishes what runs ({running}); once more to stop that, too"));
         }
-        self.phase.send_replace(Phase::Stopping(signal));
     }
 
-    /// Breaks off the claim that is under way. What the server granted in this very moment is nobody's fault, and done.
-    async fn running_with_a_last_claim(&mut self) -> usize {
-        if let Some(claiming) = self.claiming.take() {
-            drop(claiming);
-            match self.worker.holder.unheard_of().await {
-                Ok(Some(lease)) => self.start(lease),
-                Ok(None) => {}
-                Err(error) => say(&format!("a claim may have been granted in vain: {error}")),
-            }
-        }
-        self.slots.len()
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.failure.get_or_insert(failure);
+    fn take_nothing_new(&self) {
         self.phase.send_if_modified(|phase| {
             let was_working = *phase == Phase::Working;
             if was_working {
@@ -272,105 +227,37 @@ impl Shift {
             }
             was_working
         });
-        self.claiming = None;
+        self.drain.cancel();
     }
 
-    fn end(self) -> Result<ExitCode, Failure> {
-        if let Some(failure) = self.failure {
+    /// What makes no sense to go on with.
+    fn fail(&self, failure: Failure) {
+        lock(&self.failure).get_or_insert(failure);
+        self.take_nothing_new();
+    }
+
+    /// What all of it came to.
+    fn end(&self, ended: Result<(), Error>) -> Result<ExitCode, Failure> {
+        if let Some(failure) = lock(&self.failure).take() {
             return Err(failure);
         }
+        ended.map_err(|error| match error {
+            Error::Refused(Refusal::NoProcess(text)) => Failure::new(LOST, "NOPROC", format!("{text} with --process")),
+            other => other.into(),
+        })?;
         if let Phase::Stopping(signal) = *self.phase.borrow() {
             return Ok(ExitCode::from(process::exit_by(signal)));
         }
-        if !self.worker.args.once {
+        if !self.args.once {
             return Ok(ExitCode::SUCCESS);
         }
-        match self.tally {
+        match *lock(&self.tally) {
             Tally { lost: 1.., .. } => Ok(ExitCode::from(LOST)),
             Tally { failed: 1.., .. } => Ok(ExitCode::from(FAILED)),
             Tally { done: 0, .. } if *self.phase.borrow() == Phase::Working => Err(claim::nothing_to_claim()),
             Tally { .. } => Ok(ExitCode::SUCCESS),
         }
     }
-}
-
-/// The answer of the claim that is under way; never where there is none.
-async fn answer(claiming: &mut Option<Claiming>) -> Result<Option<Lease>, Failure> {
-    match claiming {
-        Some(claiming) => claiming.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
-impl Worker {
-    /// A claim with an id of its own.
-    fn claim_request(&self) -> Claim {
-        let mut claim = Claim::new(self.holder.process()).by(self.holder.life()).numbered();
-        claim.types.clone_from(&self.args.types);
-        claim.ttl = self.args.ttl;
-        claim.block = if self.args.once { Block::No } else { Block::AtMost(SLICE) };
-        claim
-    }
-
-    /// The next task, once there is one; with --once, if there is one. A server that is away is waited for, and asked again
-    /// under the same id.
-    async fn claim(&self) -> Result<Option<Lease>, Failure> {
-        let request = self.claim_request();
-        let mut retry = Retry::default();
-        loop {
-            let asked = Instant::now();
-            match self.holder.claim_once(&request).await {
-                Ok(None) if !self.args.once => {
-                    retry = self.back_again(retry);
-                    if asked.elapsed() < SLICE / 2 {
-                        sleep(PAUSE).await;
-                    }
-                }
-                Ok(claimed) => {
-                    self.back_again(retry);
-                    return Ok(claimed);
-                }
-                Err(error) if self.args.once || !is_worth_waiting(&error) => return Err(error.into()),
-                Err(error) => {
-                    retry.warn(&error.to_string(), "waiting for it");
-                    sleep(retry.pause()).await;
-                }
-            }
-        }
-    }
-
-    fn back_again(&self, retry: Retry) -> Retry {
-        if retry.has_begun() {
-            say("the server answers again");
-        }
-        Retry::default()
-    }
-
-    /// After a lease was lost: where the server did not know this life any more, whether that is because another one took
-    /// its name. Then two would go on taking it from each other, so this one ends.
-    async fn look_for_a_successor(&self) -> Result<(), Failure> {
-        let name = self.holder.process();
-        match self.holder.was_replaced().await {
-            Ok(None) => return Ok(()),
-            Ok(Some(true)) => {
-                let message = format!("another process took the name {name}: give each its own with --process");
-                return Err(Failure::new(LOST, "NOPROC", message));
-            }
-            // Where the server does not say, it is not another's yet.
-            Ok(Some(false)) | Err(_) => {}
-        }
-        if !self.has_said_unknown.replace(true) {
-            say(&format!(
-                "the server does not know {name} any more: it lost its data, and the leases with it; going on"
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// Whether a worker should go on asking: the server may be back, and may have room again.
-fn is_worth_waiting(error: &Error) -> bool {
-    error.may_pass() || matches!(error, Error::Server { code, .. } if code == "OOM")
 }
 
 #[cfg(test)]

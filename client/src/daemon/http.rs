@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, Health};
 use super::config::{HttpConfig, Secret};
 use super::duty::Trouble;
-use super::metrics;
+use super::metrics::{self, Projects};
 
 /// What the answers are made of.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub(crate) struct Desk {
     pub(crate) board: Arc<Board>,
     /// What they did.
     pub(crate) registry: Arc<Registry>,
+    /// What the projects count, which is part of the registry.
+    pub(crate) projects: Projects,
 }
 
 /// Answers until the daemon ends. `announce` is told where.
@@ -76,8 +78,9 @@ fn unauthorized() -> Response {
 }
 
 async fn readyz(State(desk): State<Desk>) -> Response {
+    let server = desk.projects.ask().await;
     let duties = desk.board.read();
-    let ready = duties.iter().all(|(_, condition)| condition.is_ready());
+    let ready = server.is_ok() && duties.iter().all(|(_, condition)| condition.is_ready());
     let rows: Vec<_> = duties
         .iter()
         .map(|(post, condition)| {
@@ -90,10 +93,12 @@ async fn readyz(State(desk): State<Desk>) -> Response {
         })
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": ready, "duties": rows }))).into_response()
+    (status, Json(json!({ "ready": ready, "server": server.err().unwrap_or_else(|| "ok".to_owned()), "duties": rows })))
+        .into_response()
 }
 
 async fn show_metrics(State(desk): State<Desk>) -> Response {
+    desk.projects.refresh().await;
     match metrics::encode(&desk.registry) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -18,13 +18,13 @@ pub(crate) enum Form {
     Json,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise: ours from `info` on, others' from `warn` on.
-const DEFAULT: &str = "warn,poppo=info";
+/// What a daemon logs unless `RUST_LOG` says otherwise: our own from `info` on, others' from `warn` on.
+pub(crate) const USUAL: &str = "warn,poppo=info";
 
-/// From now on, what is traced is written.
-pub(crate) fn begin(form: Form) -> Result<(), Failure> {
+/// From now on, what is traced is written: as much as `RUST_LOG` says, else as `usual` does.
+pub(crate) fn begin(form: Form, usual: &str) -> Result<(), Failure> {
     let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(DEFAULT))
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(usual))
         .map_err(|error| Failure::new(USAGE, "USAGE", format!("RUST_LOG cannot be used: {error}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Whoever set up a log before is the one who reads it.

@@ -1,5 +1,7 @@
 //! What `/metrics` shows. Each duty registers its own; here is what they share, and how it all becomes text.
 
+mod projects;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::projects::Projects;
 use super::board::Board;
 
 /// The prefix of all names.

@@ -38,6 +38,7 @@ use self::board::Board;
 use self::config::{Config, ProjectConfig};
 use self::duty::Duty;
 use self::http::Desk;
+use self::metrics::Projects;
 use self::repair::Comments;
 
 /// For how long duties may take to end what they are at, once they are told to.
@@ -88,7 +89,10 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
         }
     }
     if config.duties.http {
-        let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry) };
+        let projects = config.projects.iter().map(|project| client.project(project.key.as_str())).collect();
+        let projects = Projects::new(client.clone(), projects);
+        registry.register_collector(Box::new(projects.clone()));
+        let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry), projects };
         let (http, end) = (config.http.clone(), stop.clone());
         duty::spawn(&mut duties, board.post(None, Duty::Http), stop.clone(), move |health| {
             let (http, desk, end) = (http.clone(), desk.clone(), end.clone());

@@ -29,7 +29,12 @@ fn look(spool: &Spool) -> Option<Finding> {
         Finding::warning("spool", format!("check-ins that wait to be delivered in {folder}: {waiting}"), mend)
     } else {
         let message = format!("check-ins in {folder}: {waiting} wait to be delivered, {unusable} cannot be read");
-        Finding::warning("spool", message, "poppo spool list    (it names the files)".to_owned())
+        Finding::warning(
+            "spool",
+            message,
+            "poppo spool list    (it names the files; `poppo spool clean` removes those that were set aside)"
+                .to_owned(),
+        )
     })
 }
 

@@ -11,6 +11,8 @@ use crate::spool::Delivered;
 use crate::types::{IssueNumber, Token};
 
 /// Why the work under a lease has to stop.
+///
+/// Example: [`Lease`](crate::Lease), [`Lease::release`](crate::Lease::release).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
@@ -66,6 +68,8 @@ impl Destiny {
 }
 
 /// Something that a [`Holder`](crate::Holder) met with and went on from. It is for a log: nothing needs to be done.
+///
+/// Example: [`Holder::on_notice`](crate::Holder::on_notice).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice {
@@ -83,8 +87,23 @@ pub enum Notice {
         /// Where it is kept meanwhile.
         kept: Option<PathBuf>,
     },
+    /// A claim was not answered, and is repeated.
+    NotClaimed {
+        /// What happened.
+        error: String,
+    },
+    /// A claim was broken off, and whether it was granted could not be asked. If it was, its lease ends by silence.
+    InDoubt {
+        /// What happened.
+        error: String,
+    },
     /// The server answers again.
     Back,
+    /// The server lost its data, and the leases with it: it does not know this process any more.
+    Unknown {
+        /// The process.
+        process: String,
+    },
     /// What was asked was done, but there are fewer copies of it than were to be waited for; said once a minute at most.
     Unconfirmed {
         /// What was asked, and what is missing.
@@ -140,6 +159,12 @@ impl fmt::Display for Notice {
                 f,
                 "issue {issue} is not checked in yet: {error}; trying again until it answers, and kept in {}",
                 file.display()
+            ),
+            Self::NotClaimed { error } => write!(f, "{error}; waiting for it"),
+            Self::InDoubt { error } => write!(f, "a claim may have been granted in vain: {error}"),
+            Self::Unknown { process } => write!(
+                f,
+                "the server does not know {process} any more: it lost its data, and the leases with it; going on"
             ),
             Self::Back => f.write_str("the server answers again"),
             Self::Unconfirmed { error } => write!(f, "{error}; going on"),

@@ -14,6 +14,18 @@ use crate::types::{IssueNumber, Outcome, Status, Token};
 use crate::{Checkin, Claimed, Error};
 
 /// What became of a check-in.
+///
+/// ```no_run
+/// # async fn example(lease: poppo::Lease) -> Result<(), poppo::Error> {
+/// use poppo::CheckedIn;
+///
+/// match lease.complete(r#"{"pr":77}"#).await? {
+///     CheckedIn::Kept(error) => eprintln!("{error}: it is reported when the server is back"),
+///     _ => println!("done"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckedIn {
@@ -86,6 +98,8 @@ pub struct Lease {
 pub(crate) struct Place {
     /// When these are cancelled, it wants no next task.
     ends: [CancellationToken; 2],
+    /// Whether it wants one before.
+    goes_on: bool,
     inner: Mutex<Inside>,
 }
 
@@ -99,8 +113,8 @@ struct Inside {
 
 impl Place {
     /// For one run of a function.
-    pub(crate) fn open(ends: [CancellationToken; 2]) -> Arc<Self> {
-        Arc::new(Self { ends, inner: Mutex::new(Inside { is_open: true, ..Inside::default() }) })
+    pub(crate) fn open(ends: [CancellationToken; 2], goes_on: bool) -> Arc<Self> {
+        Arc::new(Self { ends, goes_on, inner: Mutex::new(Inside { is_open: true, ..Inside::default() }) })
     }
 
     fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
@@ -108,7 +122,7 @@ impl Place {
     }
 
     pub(super) fn wants_next(&self) -> bool {
-        self.inside().is_open && !self.ends.iter().any(CancellationToken::is_cancelled)
+        self.goes_on && self.inside().is_open && !self.ends.iter().any(CancellationToken::is_cancelled)
     }
 
     /// Puts the next lease there. Where nobody looks any more it is given back.
@@ -190,12 +204,16 @@ impl Lease {
     }
 
     /// The issue.
+    ///
+    /// Example: [`Lease`].
     #[must_use]
     pub fn issue(&self) -> IssueNumber {
         self.issue
     }
 
     /// The fencing token: later leases of the project have higher ones.
+    ///
+    /// Example: [`Lease`].
     #[must_use]
     pub fn token(&self) -> Token {
         self.token
@@ -203,42 +221,74 @@ impl Lease {
 
     /// The task that was claimed: its id, type, title, payload, and how many runs failed before. None of a checkout by
     /// number.
+    ///
+    /// ```no_run
+    /// # async fn example(lease: poppo::Lease) -> Result<(), poppo::Error> {
+    /// if let Some(task) = lease.task() {
+    ///     println!("{} ({}), after {} failures", task.task, task.task_type, lease.attempts());
+    ///     println!("{}: {}", lease.title().unwrap_or("?"), lease.payload().unwrap_or("null"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn task(&self) -> Option<&Claimed> {
         self.task.as_ref()
     }
 
     /// What the task's author wants its worker to know: JSON text, as it was given.
+    ///
+    /// Example: [`task`](Self::task).
     #[must_use]
     pub fn payload(&self) -> Option<&str> {
         self.task.as_ref()?.payload.as_deref()
     }
 
     /// The issue's title, of a task that was claimed.
+    ///
+    /// Example: [`task`](Self::task).
     #[must_use]
     pub fn title(&self) -> Option<&str> {
         self.task.as_ref()?.title.as_deref()
     }
 
     /// How many runs of the task failed before; 0 of a checkout by number.
+    ///
+    /// Example: [`task`](Self::task).
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.task.as_ref().map_or(0, |task| task.attempts)
     }
 
     /// Is cancelled when the work has to stop. It outlives the lease; the end of the lease itself does not cancel it.
+    ///
+    /// Example: [`Project::lease`](crate::Project::lease).
     #[must_use]
     pub fn stop_token(&self) -> CancellationToken {
         self.destiny.token.clone()
     }
 
     /// Why the work has to stop; none while it may go on.
+    ///
+    /// Example: [`Lease`].
     #[must_use]
     pub fn fate(&self) -> Option<Fate> {
         self.destiny.get()
     }
 
     /// Waits until the work has to stop, and tells why. It does not borrow the lease.
+    ///
+    /// ```no_run
+    /// # async fn example(lease: poppo::Lease, work: impl AsyncFn() -> String) -> Result<(), poppo::Error> {
+    /// let (stopped, over) = (lease.until_stopped(), lease.until_over());
+    /// tokio::select! {
+    ///     result = work() => drop(lease.complete(result).await?),
+    ///     fate = stopped => eprintln!("it has to stop: {fate}"),
+    ///     () = over => eprintln!("the issue may be another's by now"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn until_stopped(&self) -> impl Future<Output = Fate> + Send + 'static + use<> {
         let destiny = self.destiny.clone();
         async move {
@@ -253,6 +303,8 @@ impl Lease {
 
     /// Waits until the issue may be another's, since no heartbeat was answered for as long as the lease lasts, or since it
     /// is lost already. It does not borrow the lease.
+    ///
+    /// Example: [`until_stopped`](Self::until_stopped).
     pub fn until_over(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let (keeper, token) = (Arc::clone(&self.keeper), self.token);
         async move {
@@ -265,12 +317,16 @@ impl Lease {
     /// Reports how far the work is: at most 65,536 bytes, for people. It goes with the next heartbeat, at most a second
     /// later; of several reports in one second, the last one counts. The server keeps one for each process, so where it has
     /// several leases at a time, say which one you mean.
+    ///
+    /// Example: [`Lease`].
     pub fn progress(&self, text: impl Into<String>) {
         self.keeper.set_progress(text.into());
     }
 
     /// Ends the lease as `completed`, with a result: JSON text of at most 65,536 bytes, or none if it is empty. Its task is
     /// finished for good.
+    ///
+    /// Example: [`Lease`].
     ///
     /// # Errors
     /// See [`Lease`].
@@ -282,6 +338,8 @@ impl Lease {
 
     /// Ends the lease as `awaiting-response`: people have to answer first. Its task is finished; the answer becomes another.
     ///
+    /// Example: [`fail`](Self::fail).
+    ///
     /// # Errors
     /// See [`Lease`].
     pub async fn await_response(self, reason: impl Into<String>) -> Result<CheckedIn, Error> {
@@ -291,6 +349,20 @@ impl Lease {
     }
 
     /// Ends the lease as `error`. Its task is dead: it is listed so, and waits for somebody to revive it.
+    ///
+    /// ```no_run
+    /// # async fn example(lease: poppo::Lease, build: impl Fn() -> Result<String, String>) -> Result<(), poppo::Error> {
+    /// use std::time::Duration;
+    ///
+    /// match build() {
+    ///     Ok(result) => lease.complete(result).await?,
+    ///     Err(why) if why.contains("question") => lease.await_response(why).await?,
+    ///     Err(why) if lease.attempts() < 3 => lease.retry(Duration::from_secs(60), why).await?,
+    ///     Err(why) => lease.fail(why).await?,
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// See [`Lease`].
@@ -302,6 +374,8 @@ impl Lease {
 
     /// Ends the lease as `error`, and has its task wait again, for 0 to 365 days. A task that has failed `max-attempts`
     /// times (a setting of the project, 5 by default) is dead all the same.
+    ///
+    /// Example: [`fail`](Self::fail).
     ///
     /// # Errors
     /// See [`Lease`].
@@ -316,6 +390,17 @@ impl Lease {
     /// one of its attempts. An issue without a task was never queued, and is `cancelled`; so is one that somebody called
     /// off.
     ///
+    /// ```no_run
+    /// # use poppo::Fate;
+    /// # async fn example(lease: poppo::Lease) -> Result<(), poppo::Error> {
+    /// match lease.fate() {
+    ///     Some(Fate::Cancelled) => lease.cancel("stopped as it was asked to").await?,
+    ///     _ => lease.release("this host goes down").await?,
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Lease`].
     pub async fn release(self, reason: impl Into<String>) -> Result<CheckedIn, Error> {
@@ -328,6 +413,8 @@ impl Lease {
 
     /// Ends the lease as `cancelled`: somebody called it off. Its task is dropped.
     ///
+    /// Example: [`release`](Self::release).
+    ///
     /// # Errors
     /// See [`Lease`].
     pub async fn cancel(self, reason: impl Into<String>) -> Result<CheckedIn, Error> {
@@ -339,13 +426,48 @@ impl Lease {
     /// Ends the lease with everything that a check-in may say; issue, process, token and incarnation are the lease's own,
     /// whatever the report says.
     ///
+    /// ```no_run
+    /// # async fn example(lease: poppo::Lease) -> Result<(), poppo::Error> {
+    /// use poppo::Outcome;
+    ///
+    /// // What `complete`, `await_response`, `fail`, `retry`, `release` and `cancel` are short for.
+    /// let mut report = lease.checkin(Outcome::Completed);
+    /// report.result = Some(r#"{"pr":77}"#.to_owned());
+    /// report.metadata = vec![("branch".to_owned(), "fix-123".to_owned())];
+    /// lease.check_in(report).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Lease`].
     pub async fn check_in(self, report: Checkin) -> Result<CheckedIn, Error> {
         let until = self.until_over();
+        self.check_in_until(report, until).await
+    }
+
+    /// As [`check_in`](Self::check_in), but it is repeated until `enough` comes back.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration; use poppo::Outcome;
+    /// # async fn example(lease: poppo::Lease) -> Result<(), poppo::Error> {
+    /// // For a minute, however long the lease lasts; then it is kept on disk.
+    /// let report = lease.checkin(Outcome::Completed);
+    /// lease.check_in_until(report, tokio::time::sleep(Duration::from_secs(60))).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Lease`].
+    pub async fn check_in_until(
+        self,
+        report: Checkin,
+        enough: impl Future<Output = ()> + Send,
+    ) -> Result<CheckedIn, Error> {
         let wants_next = self.place.as_ref().is_some_and(|place| place.wants_next());
         let place = self.place.clone();
-        let (checked_in, next) = self.report(report, wants_next, until).await?;
+        let (checked_in, next) = self.report(report, wants_next, enough).await?;
         if let (Some(place), Some(next)) = (place, next) {
             // Where nobody looks there any more, it goes back at once: it was not even begun.
             if let Some(unwanted) = place.put_next(next) {
@@ -359,6 +481,18 @@ impl Lease {
     /// process claimed last, without waiting. One round trip a task in a busy loop. It is repeated until `enough` comes
     /// back; then the report is kept on disk.
     ///
+    /// ```no_run
+    /// # use poppo::Outcome;
+    /// # async fn example(lease: poppo::Lease) -> Result<(), poppo::Error> {
+    /// let mut next = Some(lease);
+    /// while let Some(lease) = next {
+    ///     let (report, over) = (lease.checkin(Outcome::Completed), lease.until_over());
+    ///     next = lease.check_in_and_claim(report, over).await?.1;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// See [`Lease`].
     pub async fn check_in_and_claim(
@@ -369,19 +503,9 @@ impl Lease {
         self.unplaced().report(report, true, enough).await
     }
 
-    /// As [`check_in`](Self::check_in), but it is repeated until `enough` comes back.
-    ///
-    /// # Errors
-    /// See [`Lease`].
-    pub async fn check_in_until(
-        self,
-        report: Checkin,
-        enough: impl Future<Output = ()> + Send,
-    ) -> Result<CheckedIn, Error> {
-        self.unplaced().report(report, false, enough).await.map(|(checked_in, _)| checked_in)
-    }
-
     /// A report with this outcome, and nothing else said.
+    ///
+    /// Example: [`check_in`](Self::check_in).
     #[must_use]
     pub fn checkin(&self, outcome: Outcome) -> Checkin {
         Checkin::new(self.issue, &self.keeper.process, outcome)

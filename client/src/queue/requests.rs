@@ -12,6 +12,16 @@ use crate::types::{Block, Invalid, IssueNumber};
 use crate::{Life, random};
 
 /// How urgent a task is: 0 to 1000, higher first.
+///
+/// ```
+/// use poppo::Priority;
+///
+/// let urgent: Priority = "urgent".parse()?;
+/// assert_eq!((urgent.get(), urgent.name()), (1000, Some("urgent")));
+/// assert!(urgent > Priority::try_from(60)? && Priority::try_from(60)? > Priority::NORMAL);
+/// assert!(Priority::try_from(1001).is_err());
+/// # Ok::<(), poppo::Invalid>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Priority(poppo_core::Priority);
@@ -21,12 +31,16 @@ impl Priority {
     pub const NORMAL: Self = Self(poppo_core::Priority::NORMAL);
 
     /// The number, from 0 to 1000.
+    ///
+    /// Example: [`Priority`].
     #[must_use]
     pub fn get(self) -> u16 {
         self.0.get()
     }
 
     /// Its name, where it has one: `urgent` 1000, `dogfooding` 100, `high` 75, `normal` 50, `low` 25, `deferred` 10.
+    ///
+    /// Example: [`Priority`].
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         poppo_core::Priority::LEVELS.iter().find(|(_, level)| *level == self.0).map(|(name, _)| *name)
@@ -67,6 +81,19 @@ impl fmt::Display for Priority {
 }
 
 /// What ENQUEUE takes.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use std::time::Duration;
+/// use poppo::{Enqueue, IssueNumber};
+///
+/// let mut task = Enqueue::new(IssueNumber::try_from(123)?);
+/// task.task_type = Some("fix".to_owned());
+/// task.delay = Some(Duration::from_secs(3600));
+/// project.enqueue(&task).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enqueue {
     /// The issue to work on.
@@ -89,6 +116,8 @@ pub struct Enqueue {
 
 impl Enqueue {
     /// Of this issue, with nothing else said.
+    ///
+    /// Example: [`Enqueue`].
     #[must_use]
     pub fn new(issue: IssueNumber) -> Self {
         Self { issue, id: None, task_type: None, priority: None, delay: None, title: None, payload: None, again: false }
@@ -109,6 +138,20 @@ impl Enqueue {
 }
 
 /// What CLAIM takes.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use poppo::{Claim, Life};
+///
+/// // Under an id of its own, it is harmless to ask again: it is the same lease then.
+/// let claim = Claim::new("worker-1").by(&Life::current()).numbered();
+/// let task = match project.claim_once(&claim).await {
+///     Err(error) if error.may_pass() => project.claim_once(&claim).await?,
+///     answer => answer?,
+/// };
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The process's name: 1 to 128 bytes of printable ASCII without blanks.
@@ -136,6 +179,8 @@ pub struct Claim {
 
 impl Claim {
     /// By this process, of any task, without waiting, with nothing else said.
+    ///
+    /// Example: [`Claim`].
     #[must_use]
     pub fn new(process: impl Into<String>) -> Self {
         Self {
@@ -153,6 +198,8 @@ impl Claim {
     }
 
     /// As the given life of the process: sets PID, host, incarnation and tmux.
+    ///
+    /// Example: [`Claim`].
     #[must_use]
     pub fn by(mut self, life: &Life) -> Self {
         self.pid = Some(life.pid);
@@ -163,6 +210,8 @@ impl Claim {
     }
 
     /// With an id of its own, for callers that repeat it themselves.
+    ///
+    /// Example: [`Claim`].
     #[must_use]
     pub fn numbered(mut self) -> Self {
         self.request.get_or_insert_with(random::unique_name);
@@ -191,6 +240,20 @@ impl Claim {
 }
 
 /// Which of the tasks that nobody works on.
+///
+/// ```no_run
+/// # async fn example(project: poppo::Project) -> Result<(), poppo::Error> {
+/// use poppo::TaskState;
+///
+/// for task in project.all_tasks(TaskState::Dead).await? {
+///     println!("{} failed {} times", task.task, task.attempts);
+///     project.revive(&task.task).await?;
+/// }
+/// let first = project.tasks(TaskState::Waiting, None, Some(10)).await?;
+/// println!("{:?}", first.rows);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
     /// Those that may be claimed, or wait for their held issue.

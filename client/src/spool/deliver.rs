@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use tokio::time::{Instant, sleep};
 
-use super::{DAMAGED, LOCK, Spool, Spooled, entry, files, is_there, remove};
+use super::{DAMAGED, LOCK, Spool, Spooled, entry, files, is_there, leftovers, remove, with_extension};
 use crate::{Error, Project, Refusal};
 
 /// How long another deliverer is waited for.
@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// What became of one file.
+///
+/// Example: [`Spool::deliver`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Delivered {
@@ -35,6 +37,8 @@ pub enum Delivered {
 }
 
 /// What a delivery came to.
+///
+/// Example: [`Spool::deliver`].
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -78,6 +82,7 @@ impl Spool {
     pub async fn deliver(&self, project: &Project) -> io::Result<Delivery> {
         let folder = self.folder_of(project);
         let mut delivery = Delivery::default();
+        leftovers::tidy(&folder)?;
         if files(&folder)?.is_empty() {
             return Ok(delivery);
         }
@@ -121,20 +126,13 @@ impl Spool {
     /// Everything that waits, for whatever server, oldest first, and the files that cannot be read, each with what is
     /// wrong with it. Changes nothing.
     ///
+    /// Example: [`standard`](Self::standard).
+    ///
     /// # Errors
     /// Where the folder is there and cannot be read.
     pub fn list(&self) -> io::Result<(Vec<Spooled>, Vec<Unusable>)> {
         let (mut entries, mut unusable) = (Vec::new(), Vec::new());
-        let folders = match fs::read_dir(self.dir()) {
-            Ok(folders) => folders,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((entries, unusable)),
-            Err(error) => return Err(error),
-        };
-        for folder in folders {
-            let folder = folder?.path();
-            if !folder.is_dir() {
-                continue;
-            }
+        for folder in self.folders()? {
             for path in files(&folder)? {
                 match fs::read_to_string(&path) {
                     Ok(text) => match entry::read(path.clone(), &text) {
@@ -146,11 +144,8 @@ impl Spool {
                     Err(error) => unusable.push((path, error.to_string())),
                 }
             }
-            for found in fs::read_dir(&folder)? {
-                let path = found?.path();
-                if path.extension().is_some_and(|extension| extension == DAMAGED) {
-                    unusable.push((path, "was set aside, since it could not be delivered".to_owned()));
-                }
+            for path in with_extension(&folder, DAMAGED)? {
+                unusable.push((path, "was set aside, since it could not be delivered".to_owned()));
             }
         }
         entries.sort_by(|a, b| (&a.at, &a.file).cmp(&(&b.at, &b.file)));

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{HeadRow, Histogram, LifeClaims, Rows, Settings, StandingRow, Totals};
+use super::{HeadRow, Histogram, LifeClaims, ProgressRow, Rows, Settings, StandingRow, Totals};
 use crate::issue::Aftermath;
 use crate::stats::TaskTotals;
 use crate::types::{EndedBy, EventKind, Instant, IssueNumber, Millis, OrphanReason, Outcome, Pid, Status, Token};
@@ -52,7 +52,8 @@ pub(super) struct Life<'a> {
     tmux: Option<&'a str>,
     ttl: Millis,
     seen: Instant,
-    progress: Option<(&'a str, Instant)>,
+    #[serde(borrow)]
+    progress: Option<ProgressRow<'a>>,
     standing: StandingRow,
 }
 

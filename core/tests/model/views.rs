@@ -245,13 +245,16 @@ pub(crate) fn bytes(project: &Project) -> Vec<Vec<u8>> {
     project.pieces().collect()
 }
 
-/// A project from its bytes.
+/// A project from its bytes. The same comes from its document.
 pub(crate) fn load(pieces: &[Vec<u8>]) -> Result<Project, poppo_core::Corrupt> {
     let (head, rest) = pieces.split_first().expect("a project has a head");
     let mut project = Project::load(head)?;
     for piece in rest {
         project.load_next(piece)?;
     }
+    let document = serde_json::to_value(&project).expect("a document has no keys but texts");
+    let read = Project::from_document(&document).expect("what was written can be read");
+    assert_eq!(bytes(&read), bytes(&project), "the document's project (left) is not the project (right)");
     Ok(project)
 }
 
@@ -483,6 +486,12 @@ fn compare_durations(what: &str, seen: Durations, expected: &[u64]) {
     let sum: u64 = sorted.iter().sum();
     let mean = if sorted.is_empty() { 0 } else { sum / seen.count };
     assert!((mean..=mean + 1).contains(&seen.mean.0), "{what}: mean {} is not {mean}", seen.mean.0);
+    assert_eq!(seen.sum.0, sum, "{what}");
+    let mut shorter = 0;
+    for (bound, count) in Durations::BOUNDS.iter().zip(seen.buckets) {
+        shorter += count;
+        assert_eq!(shorter, sorted.partition_point(|value| *value < bound.0) as u64, "{what}: below {} ms", bound.0);
+    }
     for (share, Millis(seen)) in [(50, seen.p50), (99, seen.p99)] {
         let rank = (sorted.len() * share).div_ceil(100);
         let exact = rank.checked_sub(1).map_or(0, |index| sorted[index]);

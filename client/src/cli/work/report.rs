@@ -59,6 +59,25 @@ impl Serialize for Fate {
     }
 }
 
+/// What a worker does and did, in numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) running: usize,
+    pub(super) done: usize,
+    pub(super) failed: usize,
+    pub(super) lost: usize,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, fate: Fate) {
+        match fate {
+            Fate::Completed | Fate::AwaitingResponse | Fate::Cancelled => self.done += 1,
+            Fate::Queued | Fate::Dead | Fate::Unreported => self.failed += 1,
+            Fate::Lost => self.lost += 1,
+        }
+    }
+}
+
 /// How a task ended.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
