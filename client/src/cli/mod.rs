@@ -37,7 +37,7 @@ use clap::{Parser, Subcommand};
 use poppo::{Client, Durability, Error, Project};
 
 use crate::discover::{self, Missed, Patience};
-use crate::exit::Failure;
+use crate::exit::{Failure, USAGE};
 use crate::human::parse_duration;
 use crate::output::Output;
 
@@ -57,7 +57,7 @@ const DEFAULT_PROJECT: &str = "poppo";
 /// another. `poppo run` works on one issue by its number.
 ///
 /// Everything is kept by a Redis server that has the Poppo module loaded. `poppo up` runs one; `poppo demo` shows it
-/// all at work, with a worker killed and another one frozen.
+/// all at work, with a worker killed and another one frozen. On a single machine a file will do: --url file:///path.
 #[derive(Debug, Parser)]
 #[command(
     name = "poppo",
@@ -93,9 +93,10 @@ pub(crate) struct Cli {
         global = true,
         value_name = "URL",
         help_heading = COMMON,
-        help = "The server, such as redis://host or unix:///path/to/socket",
+        help = "The server, such as redis://host or unix:///path/to/socket, or a file:///path",
         long_help = "The server: redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
-                     redis+sentinel://host,host/primary or redis+cluster://host,host"
+                     redis+sentinel://host,host/primary or redis+cluster://host,host; or, without a server, \
+                     file:///path/to/file.json"
     )]
     url: Option<String>,
 
@@ -214,6 +215,20 @@ fn wait(text: &str) -> Result<Wait, String> {
 }
 
 impl Context {
+    /// Refuses a file's URL, for what runs a server of its own.
+    pub(crate) fn refuse_file(&self, command: &str) -> Result<(), Failure> {
+        match self.url.as_deref().filter(|url| url.starts_with("file:")) {
+            Some(url) => Err(Failure::new(
+                USAGE,
+                "USAGE",
+                format!(
+                    "`poppo {command}` runs a server, and {url} is a file, which needs none: leave --url and POPPO_URL out"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The project on the server that is meant, connected.
     pub(crate) async fn project(&self) -> Result<Project, Failure> {
         self.project_after(Patience::NONE).await

@@ -57,6 +57,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
+    context.refuse_file("up")?;
     // Listened to from the start, so that Ctrl-C during a long load stops the server cleanly, too.
     let mut stops = Stops::listen()?;
     let daemon = if args.no_daemon { None } else { Some(configuration(args.config, context)?) };
