@@ -6,12 +6,14 @@
 //! | `duty` | runs a duty for as long as the daemon runs, whatever happens to it |
 //! | `board` | how each duty is, for `/readyz` and the metrics |
 //! | `http` | duty 7 |
+//! | `github` | GitHub's API, for the duties that speak with it |
 //! | `metrics` | what `/metrics` shows |
 //! | `log` | what is logged, and how |
 
 mod board;
 pub(crate) mod config;
 mod duty;
+mod github;
 mod http;
 pub(crate) mod log;
 mod metrics;
