@@ -7,6 +7,8 @@ mod connection;
 mod mutation;
 mod nodes;
 mod query;
+mod repository;
+mod values;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};

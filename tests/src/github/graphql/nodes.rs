@@ -1,99 +1,14 @@
 //! The objects of the schema, as they were when they were asked for.
 
-use std::time::SystemTime;
-
-use async_graphql::{Context, Enum, ID, InputObject, Interface, Object, Result, Scalar, ScalarType, Union, Value};
+use async_graphql::{ID, Interface, Object, Result, Union};
 
 use super::connection::{Connection, Part};
-use super::{Nullable, Session, failed, is_seen};
-use crate::github::clock::rfc3339;
+use super::repository::RepositoryNode;
+use super::values::{DateTime, IssueState, LabelOrder, LabelOrderField, OrderDirection, Uri};
+use super::{Session, is_seen};
 use crate::github::node::{Kind, NodeId};
 use crate::github::render;
 use crate::github::state::{Comment, Issue, Label, Repository, User, World, same};
-
-/// A time in ISO 8601.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct DateTime(pub(super) SystemTime);
-
-/// GitHub's scalar for times.
-#[Scalar]
-impl ScalarType for DateTime {
-    fn parse(value: Value) -> async_graphql::InputValueResult<Self> {
-        match &value {
-            Value::String(text) => Ok(Self(humantime::parse_rfc3339_weak(text)?)),
-            _ => Err(async_graphql::InputValueError::expected_type(value)),
-        }
-    }
-
-    fn to_value(&self) -> Value {
-        Value::String(rfc3339(self.0))
-    }
-}
-
-/// An address.
-#[derive(Debug, Clone)]
-pub(super) struct Uri(String);
-
-/// GitHub's scalar for addresses.
-#[Scalar(name = "URI")]
-impl ScalarType for Uri {
-    fn parse(value: Value) -> async_graphql::InputValueResult<Self> {
-        match value {
-            Value::String(text) => Ok(Self(text)),
-            _ => Err(async_graphql::InputValueError::expected_type(value)),
-        }
-    }
-
-    fn to_value(&self) -> Value {
-        Value::String(self.0.clone())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub(super) enum IssueState {
-    Open,
-    Closed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub(super) enum OrderDirection {
-    Asc,
-    Desc,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub(super) enum LabelOrderField {
-    Name,
-    CreatedAt,
-}
-
-#[derive(Debug, Clone, Copy, InputObject)]
-pub(super) struct LabelOrder {
-    field: LabelOrderField,
-    direction: OrderDirection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub(super) enum IssueOrderField {
-    CreatedAt,
-    UpdatedAt,
-    Comments,
-}
-
-#[derive(Debug, Clone, Copy, InputObject)]
-pub(super) struct IssueOrder {
-    field: IssueOrderField,
-    direction: OrderDirection,
-}
-
-#[derive(Debug, Clone, Default, InputObject)]
-pub(super) struct IssueFilters {
-    assignee: Option<String>,
-    created_by: Option<String>,
-    labels: Option<Vec<String>>,
-    since: Option<DateTime>,
-    states: Option<Vec<IssueState>>,
-}
 
 /// Everything that has a node id.
 #[derive(Debug, Clone, Interface)]
@@ -208,7 +123,7 @@ impl CommentNode {
 /// What issues and pull requests have in common.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
-    issue: Issue,
+    pub(super) issue: Issue,
     labels: Vec<Label>,
     comments: Vec<CommentNode>,
     author: UserNode,
@@ -222,7 +137,8 @@ impl Item {
     }
 }
 
-fn labels(labels: &[Label], order_by: Option<LabelOrder>, part: &Part) -> Result<Connection<LabelNode>> {
+/// These labels, in that order, in part.
+pub(super) fn labels(labels: &[Label], order_by: Option<LabelOrder>, part: &Part) -> Result<Connection<LabelNode>> {
     let mut found = labels.to_vec();
     if let Some(LabelOrder { field, direction }) = order_by {
         match field {
@@ -241,7 +157,7 @@ pub(super) struct IssueNode(pub(super) Item);
 
 #[Object(name = "Issue")]
 impl IssueNode {
-    pub(super) async fn id(&self) -> ID {
+    async fn id(&self) -> ID {
         ID(self.0.issue.node_id())
     }
 
@@ -346,146 +262,6 @@ impl PullRequestNode {
         last: Option<i32>,
     ) -> Result<Option<Connection<LabelNode>>> {
         self.0.labels(order_by, &Part { first, after, last, before })
-    }
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct RepositoryNode {
-    id: u64,
-    full_name: String,
-    name: String,
-    is_archived: bool,
-}
-
-impl RepositoryNode {
-    pub(super) fn of(repository: &Repository) -> Self {
-        Self {
-            id: repository.id,
-            full_name: repository.full_name(),
-            name: repository.name.clone(),
-            is_archived: repository.standing == crate::github::Standing::Archived,
-        }
-    }
-
-    fn look<T>(&self, ctx: &Context<'_>, look: impl FnOnce(&World, &Repository) -> Result<T>) -> Result<T> {
-        let world = ctx.data::<Session>()?.hub.world();
-        let gone = || failed("NOT_FOUND", "Could not resolve to a Repository");
-        look(&world, world.repository_by_id(self.id).ok_or_else(gone)?)
-    }
-
-    fn item(&self, ctx: &Context<'_>, what: &str, number: i32, is_it: impl Fn(&Issue) -> bool) -> Result<Item> {
-        self.look(ctx, |world, repository| {
-            let found = u64::try_from(number).ok().and_then(|number| repository.issues.get(&number));
-            let found = found.filter(|issue| is_it(issue));
-            let message = || format!("Could not resolve to {what} with the number of {number}.");
-            found.map(|issue| item(world, repository, issue)).ok_or_else(|| failed("NOT_FOUND", message()))
-        })
-    }
-}
-
-#[Object(name = "Repository")]
-impl RepositoryNode {
-    async fn id(&self) -> ID {
-        ID(NodeId::of(Kind::Repository, self.id))
-    }
-
-    async fn name(&self) -> &str {
-        &self.name
-    }
-
-    async fn name_with_owner(&self) -> &str {
-        &self.full_name
-    }
-
-    async fn is_archived(&self) -> bool {
-        self.is_archived
-    }
-
-    async fn label(&self, ctx: &Context<'_>, name: String) -> Result<Option<LabelNode>> {
-        self.look(ctx, |_, repository| Ok(repository.label(&name).cloned().map(LabelNode)))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the schema has them")]
-    async fn labels(
-        &self,
-        ctx: &Context<'_>,
-        order_by: Option<LabelOrder>,
-        query: Option<String>,
-        after: Option<String>,
-        before: Option<String>,
-        first: Option<i32>,
-        last: Option<i32>,
-    ) -> Result<Option<Connection<LabelNode>>> {
-        let query = query.unwrap_or_default().to_lowercase();
-        self.look(ctx, |_, repository| {
-            let found = repository.labels.iter().filter(|label| label.name.to_lowercase().contains(&query));
-            let found: Vec<Label> = found.cloned().collect();
-            labels(&found, order_by, &Part { first, after, last, before }).map(Some)
-        })
-    }
-
-    async fn issue(&self, ctx: &Context<'_>, number: i32) -> Nullable<IssueNode> {
-        Some(self.item(ctx, "an Issue", number, |issue| !issue.is_pull_request).map(IssueNode))
-    }
-
-    async fn pull_request(&self, ctx: &Context<'_>, number: i32) -> Nullable<PullRequestNode> {
-        Some(self.item(ctx, "a PullRequest", number, |issue| issue.is_pull_request).map(PullRequestNode))
-    }
-
-    async fn issue_or_pull_request(&self, ctx: &Context<'_>, number: i32) -> Nullable<IssueOrPullRequest> {
-        let item = self.item(ctx, "an issue or pull request", number, |_| true);
-        Some(item.map(|item| match item.issue.is_pull_request {
-            true => IssueOrPullRequest::PullRequest(PullRequestNode(item)),
-            false => IssueOrPullRequest::Issue(IssueNode(item)),
-        }))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the schema has them")]
-    async fn issues(
-        &self,
-        ctx: &Context<'_>,
-        order_by: Option<IssueOrder>,
-        labels: Option<Vec<String>>,
-        states: Option<Vec<IssueState>>,
-        filter_by: Option<IssueFilters>,
-        after: Option<String>,
-        before: Option<String>,
-        first: Option<i32>,
-        last: Option<i32>,
-    ) -> Result<Connection<IssueNode>> {
-        let filters = filter_by.unwrap_or_default();
-        self.look(ctx, |world, repository| {
-            let is_wanted = |issue: &&Issue| {
-                let state = if issue.is_open { IssueState::Open } else { IssueState::Closed };
-                let has_any = |wanted: &Option<Vec<String>>| {
-                    let is_on = |name: &String| repository.labels_of(issue).any(|label| same(&label.name, name));
-                    wanted.as_ref().is_none_or(|names| names.iter().any(is_on))
-                };
-                let is_in =
-                    |states: &Option<Vec<IssueState>>| states.as_ref().is_none_or(|states| states.contains(&state));
-                !issue.is_pull_request
-                    && is_in(&states)
-                    && is_in(&filters.states)
-                    && has_any(&labels)
-                    && has_any(&filters.labels)
-                    && filters.since.is_none_or(|since| issue.updated_at >= since.0)
-                    && filters.created_by.as_ref().is_none_or(|login| same(login, &issue.author))
-                    && filters.assignee.as_ref().is_none_or(|login| issue.assignees.iter().any(|one| same(one, login)))
-            };
-            let mut found: Vec<&Issue> = repository.issues.values().filter(is_wanted).collect();
-            if let Some(IssueOrder { field, direction }) = order_by {
-                match field {
-                    IssueOrderField::CreatedAt => found.sort_by_key(|issue| (issue.created_at, issue.number)),
-                    IssueOrderField::UpdatedAt => found.sort_by_key(|issue| (issue.updated_at, issue.number)),
-                    IssueOrderField::Comments => found.sort_by_key(|issue| (issue.comments.len(), issue.number)),
-                }
-                if direction == OrderDirection::Desc {
-                    found.reverse();
-                }
-            }
-            let nodes = found.into_iter().map(|issue| (issue.node_id(), IssueNode(item(world, repository, issue))));
-            Part { first, after, last, before }.of("issues", nodes.collect())
-        })
     }
 }
 

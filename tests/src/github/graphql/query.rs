@@ -2,7 +2,9 @@
 
 use async_graphql::{Context, ID, Object, PathSegment, Result, SimpleObject};
 
-use super::nodes::{DateTime, Node, RepositoryNode, UserNode, node, user};
+use super::nodes::{Node, UserNode, node, user};
+use super::repository::RepositoryNode;
+use super::values::DateTime;
 use super::{Nullable, Session, begin, failed, is_seen, token, unresolved};
 use crate::github::limits::Resource;
 
