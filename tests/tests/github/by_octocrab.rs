@@ -41,6 +41,20 @@ async fn issues_are_listed_page_by_page_and_since() {
 }
 
 #[tokio::test]
+async fn pages_of_an_enterprise_server_are_followed() {
+    let github = GitHub::builder().enterprise().start();
+    let repository = github.repository("acme/widgets");
+    for _ in 0..3 {
+        repository.open("One", &[]);
+    }
+    let octocrab = client(&github);
+    let first = octocrab.issues("acme", "widgets").list().per_page(1).send().await.unwrap();
+    assert_eq!(octocrab.all_pages(first).await.unwrap().len(), 3);
+    repository.rename("acme/things");
+    assert_eq!(octocrab.issues("acme", "widgets").get(1).await.unwrap().number, 1, "redirects are followed");
+}
+
+#[tokio::test]
 async fn labels_and_comments_are_written() {
     let github = GitHub::start();
     let repository = github.repository("acme/widgets");
