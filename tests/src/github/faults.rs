@@ -11,7 +11,7 @@ pub enum Fault {
     Status(u16),
     /// The same, but after everything was done.
     LateStatus(u16),
-    /// Answered late.
+    /// Done, and answered so much later.
     Slow(Duration),
     /// Never answered, and nothing done.
     Hang,

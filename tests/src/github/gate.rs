@@ -60,15 +60,16 @@ impl Incoming {
     }
 }
 
-/// Whoever was admitted leaves, however his request ends.
-struct Admitted<'a> {
-    hub: &'a Hub,
-    key: &'a str,
+/// Whoever was admitted leaves once he has his answer, or has hung up.
+#[derive(Debug)]
+struct Admitted {
+    hub: Arc<Hub>,
+    key: String,
 }
 
-impl Drop for Admitted<'_> {
+impl Drop for Admitted {
     fn drop(&mut self) {
-        self.hub.meters().leave(self.key);
+        self.hub.meters().leave(&self.key);
     }
 }
 
@@ -202,13 +203,15 @@ async fn counted(gate: &Gate, incoming: &Incoming, caller: &Caller, fault: Optio
     if let Err(over) = admitted {
         return refuse(hub, incoming, key, over);
     }
-    let _leaves = Admitted { hub, key };
+    let leaves = Arc::new(Admitted { hub: Arc::clone(hub), key: key.to_owned() });
     let poisoned = match fault {
         Some(Fault::GraphqlField(field, kind)) => Some((*field, *kind)),
         Some(Fault::Graphql(kind)) if incoming.is_graphql() => return graphql::refusal(*kind, kind.sentence()),
         _ => None,
     };
-    let response = routed(gate, incoming, caller, poisoned).await;
+    let mut response = routed(gate, incoming, caller, poisoned).await;
+    // An answer that is late counts until it is given.
+    response.extensions_mut().insert(leaves);
     if incoming.method != Method::GET || response.status() != StatusCode::OK || cost.is_free {
         return response;
     }

@@ -24,10 +24,6 @@ pub(super) enum Course {
 pub(super) async fn before(fault: Option<&Fault>) -> Course {
     match fault {
         Some(Fault::Status(status)) => Course::Ends(Failure::of_status(*status).into_response()),
-        Some(Fault::Slow(time)) => {
-            tokio::time::sleep(*time).await;
-            Course::Goes
-        }
         Some(Fault::Hang) => never().await,
         Some(Fault::Cut) => Course::Ends(broken(Response::default(), Bytes::new(), 1)),
         _ => Course::Goes,
@@ -38,7 +34,14 @@ pub(super) async fn before(fault: Option<&Fault>) -> Course {
 pub(super) async fn after(fault: Option<&Fault>, response: Response) -> Response {
     match fault {
         Some(Fault::LateStatus(status)) => Failure::of_status(*status).into_response(),
-        Some(Fault::LateHang) => never().await,
+        Some(Fault::Slow(time)) => {
+            tokio::time::sleep(*time).await;
+            response
+        }
+        Some(Fault::LateHang) => {
+            let _kept = response;
+            never().await
+        }
         Some(Fault::LateCut) => {
             let (response, body) = taken(response).await;
             let half = body.slice(..body.len() / 2);
