@@ -215,6 +215,9 @@ pub struct Process {
     /// When it was last heard of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// When the agent on its host last said that its PID lives; none where it never did, or called it dead since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attest_time: Option<Timestamp>,
     /// What its work last reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
@@ -236,6 +239,7 @@ impl Process {
             issues: fields.optional("issues", decode::number)?.unwrap_or_default(),
             ttl: fields.optional("ttl", decode::number)?,
             last_seen: fields.optional("lastSeen", decode::time)?,
+            attest_time: fields.optional("attestTime", decode::time)?,
             progress: fields.optional("progress", decode::text)?,
             progress_time: fields.optional("progressTime", decode::time)?,
         })

@@ -97,6 +97,10 @@ impl Client {
         self.links.url()
     }
 
+    pub(crate) fn links(&self) -> &Links {
+        &self.links
+    }
+
     /// What checkouts, claims and check-ins wait for.
     #[must_use]
     pub fn durability(&self) -> Option<Durability> {
@@ -150,6 +154,43 @@ impl Client {
     ) -> Result<T, Error> {
         let sent = self.send(command, For::All, ANSWER_TIMEOUT).await?;
         self.read(name, sent, ANSWER_TIMEOUT, read).await.map(|(answer, _)| answer)
+    }
+
+    /// Sends commands about one project together, in one round trip, and reads what each of them was answered.
+    ///
+    /// # Errors
+    /// Where the connection broke, so that nobody knows which of them were done; and what each was refused with.
+    pub(crate) async fn ask_all<T>(
+        &self,
+        name: &'static str,
+        commands: &[Cmd],
+        read: impl Fn(Value) -> Result<T, Misread>,
+    ) -> Result<Vec<Result<T, Error>>, Error> {
+        let Some(first) = commands.first() else { return Ok(Vec::new()) };
+        let mut link = self.links.get(&project_of(first), For::All).await?;
+        let answers = match timeout(ANSWER_TIMEOUT, link.send_all(commands)).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(error)) => {
+                self.links.forget(&link.node);
+                return Err(Error::from_redis(&error, self.url(), ANSWER_TIMEOUT));
+            }
+            Err(_) => {
+                self.links.forget(&link.node);
+                return Err(Error::Timeout { url: self.url().to_owned(), after: ANSWER_TIMEOUT });
+            }
+        };
+        let mut all = Vec::with_capacity(answers.len());
+        for (answer, command) in answers.into_iter().zip(commands) {
+            let answer = Ok(answer);
+            all.push(if self.links.is_cluster() && Redirection::of(&answer).is_some() {
+                // By itself it finds its way.
+                self.ask(name, command, &read).await
+            } else {
+                let sent = Sent { answer, link: link.clone() };
+                self.read(name, sent, ANSWER_TIMEOUT, &read).await.map(|(answer, _)| answer)
+            });
+        }
+        Ok(all)
     }
 
     /// As [`ask`](Self::ask), and comes back when what was asked is as durable as was wished. `before` is sent in front of

@@ -7,6 +7,8 @@
 //! [`audit`] decides afterwards whether a task was lost or done twice; [`cluster`] makes nodes one cluster, [`sentinel`]
 //! has a primary watched, [`network`] cuts one off, [`command`] starts `poppo`, [`pty`] is a terminal for it, [`proxy`]
 //! loses answers, [`golden`] knows what earlier versions wrote, [`github`] is a GitHub of one's own. What the answers ought to be stands in the tests, one file
+//! has a primary watched, [`network`] cuts one off, [`command`] starts `poppo`, [`daemon`] its daemon, [`pty`] is a terminal for it, [`proxy`]
+//! loses answers, [`golden`] knows what earlier versions wrote. What the answers ought to be stands in the tests, one file
 //! per concern, and in `docs/commands.md`.
 //!
 //! Two rules keep the tests quick and honest: nobody sleeps for a fixed time ([`wait_until`] waits for a
@@ -25,6 +27,7 @@ pub mod audit;
 pub mod cluster;
 pub mod command;
 mod connection;
+pub mod daemon;
 pub mod dump;
 pub mod github;
 pub mod golden;

@@ -88,6 +88,11 @@ impl Health {
         &self.post
     }
 
+    /// How it is, as it said itself.
+    pub(crate) fn condition(&self) -> Condition {
+        self.board.conditions().get(&self.post).cloned().unwrap_or(Condition::Starting)
+    }
+
     /// It does what it is there for.
     pub(crate) fn well(&self) {
         match self.set(Condition::Well) {

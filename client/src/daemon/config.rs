@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 pub(crate) use self::intake::IntakeConfig;
 pub(crate) use self::labels::LabelsConfig;
-pub(crate) use self::repair::RepairConfig;
+pub(crate) use self::repair::{Language, Policy, RepairConfig};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::values::{Listen, Repository};
 use super::log::Form;

@@ -5,6 +5,10 @@
 //! | `config` | what `poppo.toml` and the environment say |
 //! | `duty` | runs a duty for as long as the daemon runs, whatever happens to it |
 //! | `board` | how each duty is, for `/readyz` and the metrics |
+//! | `session` | what a duty does while its server is there, again and again |
+//! | `liveness` | duty 1 |
+//! | `repair` | duty 2 |
+//! | `template` | texts with places for values |
 //! | `http` | duty 7 |
 //! | `github` | GitHub's API, for the duties that speak with it |
 //! | `metrics` | what `/metrics` shows |
@@ -15,13 +19,18 @@ pub(crate) mod config;
 mod duty;
 mod github;
 mod http;
+mod liveness;
 pub(crate) mod log;
 mod metrics;
+mod repair;
+mod session;
+mod template;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use poppo::{Client, Project};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +40,7 @@ use self::board::Board;
 use self::config::{Config, ProjectConfig};
 use self::duty::Duty;
 use self::http::Desk;
+use self::repair::Comments;
 
 /// For how long duties may take to end what they are at, once they are told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -51,7 +61,8 @@ pub(crate) struct Site {
 /// Runs all duties until `stop` is cancelled, then waits until they have ended.
 pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken) {
     let board = Arc::new(Board::default());
-    let registry = metrics::registry(&board);
+    let mut registry = metrics::registry(&board);
+    let (watching, mending) = (liveness::Metrics::new(&mut registry), repair::Metrics::new(&mut registry));
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
     for project in &config.projects {
@@ -61,7 +72,22 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
             host: Arc::clone(&host),
             stop: stop.clone(),
         };
-        let _ = site;
+        // Who sees a worker die tells who repairs what it held.
+        let orphans = Arc::new(Notify::new());
+        if config.duties.liveness {
+            let (site, watching, orphans) = (site.clone(), watching.clone(), Arc::clone(&orphans));
+            let health = board.post(Some(site.project.key()), Duty::Liveness);
+            duty::spawn(&mut duties, health, stop.clone(), move |health| {
+                liveness::run(site.clone(), watching.clone(), Arc::clone(&orphans), health)
+            });
+        }
+        if config.duties.repair {
+            let (mending, comments) = (mending.clone(), comments(&config, project));
+            let health = board.post(Some(site.project.key()), Duty::Repair);
+            duty::spawn(&mut duties, health, stop.clone(), move |health| {
+                repair::run(site.clone(), mending.clone(), Arc::clone(&orphans), comments.clone(), health)
+            });
+        }
     }
     if config.duties.http {
         let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry) };
@@ -76,5 +102,15 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
     match timeout(GRACE, async { while duties.join_next().await.is_some() {} }).await {
         Ok(()) => info!("the daemon has ended"),
         Err(_) => warn!(left = duties.len(), "the daemon ends without having waited for all of its duties"),
+    }
+}
+
+/// Who writes comments on a project's issues, or why nobody does.
+fn comments(config: &Config, project: &ProjectConfig) -> Result<Arc<dyn Comments>, &'static str> {
+    match (project.repair.comment, &project.repository) {
+        (false, _) => Err("that is switched off"),
+        (_, None) => Err("the project has no repository"),
+        _ if !config.github.has_credentials() => Err("there is no token for GitHub"),
+        _ => Err("there is no client for GitHub yet"),
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod clock;
+mod daemon;
 mod facts;
 mod logbook;
 mod memory;
@@ -96,6 +97,7 @@ pub(crate) async fn examine(project: &Project) -> Vec<Finding> {
         findings.push(access::judge(&facts, &access::ask(project, &facts).await));
         findings.extend(logbook::judge(&facts));
         findings.extend(project::judge(&facts));
+        findings.extend(daemon::judge(&facts));
     }
     findings.extend(spool::judge());
     findings

@@ -123,6 +123,7 @@ pub(super) fn snapshot() -> Snapshot {
         issues: 2,
         ttl: Some(1_800_000),
         last_seen: Some(written(2)),
+        attest_time: None,
         progress: None,
         progress_time: None,
     };

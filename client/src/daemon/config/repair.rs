@@ -1,9 +1,12 @@
 //! `[project.repair]`: what becomes of orphans.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::super::repair::text::PLACES;
+use super::super::template::Template;
 use super::values::Period;
 
 /// What becomes of orphans.
@@ -18,6 +21,8 @@ pub(crate) struct RepairConfig {
     pub(crate) comment: bool,
     /// In which language.
     pub(crate) language: Language,
+    /// In words of one's own, which the file holds.
+    pub(crate) template: Option<TemplateFile>,
 }
 
 impl Default for RepairConfig {
@@ -27,6 +32,7 @@ impl Default for RepairConfig {
             backoff: Period::of(Duration::from_secs(30)),
             comment: true,
             language: Language::English,
+            template: None,
         }
     }
 }
@@ -48,4 +54,23 @@ pub(crate) enum Language {
     English,
     #[serde(rename = "ja")]
     Japanese,
+}
+
+/// A template, read where it is named.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "PathBuf")]
+pub(crate) struct TemplateFile(Template);
+
+impl TemplateFile {
+    pub(crate) fn get(&self) -> &Template {
+        &self.0
+    }
+}
+
+impl TryFrom<PathBuf> for TemplateFile {
+    type Error = String;
+
+    fn try_from(file: PathBuf) -> Result<Self, String> {
+        Template::read(&file, PLACES).map(Self)
+    }
 }
