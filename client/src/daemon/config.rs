@@ -16,7 +16,7 @@ use poppo::Life;
 use serde::Deserialize;
 
 pub(crate) use self::intake::IntakeConfig;
-pub(crate) use self::labels::LabelsConfig;
+pub(crate) use self::labels::{Label, LabelsConfig};
 pub(crate) use self::repair::{Language, Policy, RepairConfig};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::values::{Listen, Repository};

@@ -5,6 +5,7 @@ mod access;
 mod clock;
 mod daemon;
 mod facts;
+pub(crate) mod github;
 mod logbook;
 mod memory;
 mod persistence;

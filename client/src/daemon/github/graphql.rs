@@ -116,7 +116,7 @@ pub(super) fn is_limited(kind: Kind, answer: &Answer) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

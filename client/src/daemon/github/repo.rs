@@ -148,6 +148,7 @@ impl Repo {
     }
 
     /// Closes an issue.
+    #[allow(dead_code, reason = "for intake")]
     pub(crate) async fn close_issue(&self, number: u64, is_done: bool) -> Result<(), GithubError> {
         let reason = if is_done { "completed" } else { "not_planned" };
         let body = json!({ "state": "closed", "state_reason": reason });

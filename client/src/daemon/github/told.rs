@@ -43,6 +43,7 @@ pub(crate) struct Told {
 
 impl Told {
     /// Of an answer that never came.
+    #[cfg(test)]
     pub(crate) const NOTHING: Self = Self { gauge: None, pressure: Pressure::None, is_free: false };
 
     /// Whether the request was not done for its limit's sake.
