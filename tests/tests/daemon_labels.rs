@@ -110,7 +110,7 @@ fn is_done(connection: &mut Connection) -> bool {
 fn step(connection: &mut Connection, random: &mut Random, number: u64) {
     if status(connection, number) == "processing" {
         let outcomes = ["completed", "error", "awaiting-response", "cancelled"];
-        connection.ok(&format!("POPPO.CHECKIN p {number} w {}", random.pick(&outcomes)));
+        connection.ok(&format!("POPPO.CHECKIN p {number} w STATUS {}", random.pick(&outcomes)));
     } else {
         connection.ok(&format!("POPPO.CHECKOUT p {number} w"));
     }
@@ -124,17 +124,17 @@ fn a_label_follows_its_issue_and_leaves_the_others_alone() {
     let mut connection = stage.server.connect();
     connection.ok("POPPO.CHECKOUT p 1 w");
     stage.wait_for(1, &["bug", "processing"]);
-    connection.ok("POPPO.CHECKIN p 1 w awaiting-response");
+    connection.ok("POPPO.CHECKIN p 1 w STATUS awaiting-response");
     stage.wait_for(1, &["awaiting-response", "bug"]);
     connection.ok("POPPO.CHECKOUT p 1 w");
     stage.wait_for(1, &["bug", "processing"]);
-    connection.ok("POPPO.CHECKIN p 1 w error");
+    connection.ok("POPPO.CHECKIN p 1 w STATUS error");
     stage.wait_for(1, &["bug", "error"]);
     connection.ok("POPPO.CHECKOUT p 1 w");
-    connection.ok("POPPO.CHECKIN p 1 w completed");
+    connection.ok("POPPO.CHECKIN p 1 w STATUS completed");
     stage.wait_for(1, &["bug", "completed"]);
     connection.ok("POPPO.CHECKOUT p 1 w");
-    connection.ok("POPPO.CHECKIN p 1 w cancelled");
+    connection.ok("POPPO.CHECKIN p 1 w STATUS cancelled");
     stage.wait_for(1, &["bug"]);
     stage.settled(3);
     assert_eq!(stage.labels(2), ["bug"]);
@@ -157,7 +157,7 @@ fn names_are_configurable_and_labels_that_are_there_are_used() {
     let mut connection = stage.server.connect();
     connection.ok("POPPO.CHECKOUT p 1 w");
     stage.wait_for(1, &["bug", "in arbeit"]);
-    connection.ok("POPPO.CHECKIN p 1 w completed");
+    connection.ok("POPPO.CHECKIN p 1 w STATUS completed");
     stage.wait_for(1, &["Completed", "bug"]);
     let repository = stage.github.repository(REPOSITORY);
     assert_eq!(repository.label("completed").unwrap().color, "123456", "the colour is theirs");
@@ -186,6 +186,47 @@ fn a_storm_costs_few_requests() {
     assert!(requests.len() <= 60, "{} requests: {lines:#?}", requests.len());
     assert!(requests.iter().all(|request| request.fields <= 20), "{lines:#?}");
     assert_eq!(daemon.end(), Some(0));
+    stage.assert_well_behaved();
+}
+
+#[test]
+fn a_flush_costs_one_request_for_twenty_labels_and_a_few_more() {
+    let stage = Stage::new();
+    let count = 200;
+    stage.open(count);
+    let daemon = stage.daemon_with(&format!("token = {TOKEN:?}"), "coalesce = \"2s\"").start();
+    let mut connection = stage.server.connect();
+    for number in 1..=count {
+        connection.ok(&format!("POPPO.CHECKOUT p {number} w"));
+    }
+    stage.settled(count);
+    let before = stage.requests().len();
+    for number in 1..=count {
+        connection.ok(&format!("POPPO.CHECKIN p {number} w STATUS completed"));
+    }
+    stage.settled(count);
+    let cost = stage.requests().len() - before;
+    let changed = 2 * usize::try_from(count).unwrap();
+    assert!(cost <= changed / 20 + 10, "{cost} requests");
+    assert!(daemon.metric("poppo_label_changes_total{project=\"p\"}").unwrap() >= 600.0);
+    stage.assert_well_behaved();
+}
+
+#[test]
+fn what_a_sweep_found_is_mended_although_github_was_away_then() {
+    let stage = Stage::new();
+    stage.open(3);
+    let daemon = stage.daemon().start();
+    let repository = stage.github.repository(REPOSITORY);
+    // Its lists are answered, and nothing else.
+    stage.github.fault(Rule::on("POST", "/graphql", Fault::Status(502)));
+    stage.github.fault(Rule::on("DELETE", "/repos/**", Fault::Status(502)));
+    repository.add_labels(1, &["processing"]);
+    repository.add_labels(2, &["processing"]);
+    daemon.wait_for_log("GitHub is not available");
+    stage.github.heal();
+    stage.wait_for(1, &["bug"]);
+    stage.wait_for(2, &["bug"]);
     stage.assert_well_behaved();
 }
 
@@ -225,7 +266,7 @@ fn one_of_two_daemons_writes_and_the_other_takes_over() {
     assert!(!second.log().contains("writes the labels of acme/widgets\""));
     // Suddenly: the other has to wait until it is silent for long enough.
     first.kill9();
-    connection.ok("POPPO.CHECKIN p 1 w completed");
+    connection.ok("POPPO.CHECKIN p 1 w STATUS completed");
     stage.wait_for(1, &["bug", "completed"]);
     let third = stage.daemon().named("third").top("host = \"c\"").start();
     third.wait_for_log("standing by");
@@ -258,7 +299,7 @@ fn a_daemon_that_loses_the_right_to_write_stops_writing() {
     }
     assert_eq!(stage.requests().len(), before);
     assert_eq!(stage.labels(2), ["bug"]);
-    connection.ok("POPPO.CHECKIN poppo:daemons:acme/widgets 1 somebody-else completed");
+    connection.ok("POPPO.CHECKIN poppo:daemons:acme/widgets 1 somebody-else STATUS completed");
     stage.wait_for(2, &["bug", "processing"]);
 }
 
@@ -273,7 +314,7 @@ fn a_sweep_mends_what_others_changed_in_both_directions() {
     let mut connection = stage.server.connect();
     connection.ok("POPPO.CHECKOUT p 1 w");
     connection.ok("POPPO.CHECKOUT p 2 w");
-    connection.ok("POPPO.CHECKIN p 2 w error");
+    connection.ok("POPPO.CHECKIN p 2 w STATUS error");
     let daemon = stage.daemon().start();
     stage.wait_for(4, &["bug"]);
     stage.wait_for(5, &["bug", "completed"]);
@@ -323,7 +364,7 @@ fn issues_that_are_not_there_hold_up_no_others() {
     daemon.wait_for_log("is not on GitHub");
     // One that is known, and goes.
     repository.delete(1);
-    connection.ok("POPPO.CHECKIN p 1 w completed");
+    connection.ok("POPPO.CHECKIN p 1 w STATUS completed");
     wait_until("nothing is in the outbox", || is_done(&mut connection));
     assert!(daemon.readiness().0);
     stage.assert_well_behaved();
@@ -370,7 +411,7 @@ fn each_refusal_has_a_sentence_and_passes() {
     let cases = [
         (Fault::Status(401), "GitHub does not take the credential"),
         (Fault::Status(403), "GitHub does not allow"),
-        (Fault::Status(422), "GitHub does not take what"),
+        (Fault::Status(422), "GitHub refuses"),
         (Fault::Status(500), "GitHub is not available"),
         (Fault::Nonsense, "cannot be understood"),
         (Fault::RetryAfter(429, 2), "GitHub's limit is reached"),
@@ -411,7 +452,7 @@ fn a_repository_that_is_gone_ends_its_duty_and_not_the_daemon() {
         let (is_ready, said) = daemon.readiness();
         assert!(!is_ready && said.to_string().contains("givenup"), "{said}");
         assert_eq!(daemon.get("/healthz").0, 200);
-        connection.ok("POPPO.CHECKIN p 2 w completed");
+        connection.ok("POPPO.CHECKIN p 2 w STATUS completed");
     }
 }
 
@@ -446,24 +487,45 @@ fn the_budget_that_github_announces_is_kept() {
     stage.assert_well_behaved();
 }
 
+/// A GitHub that takes so few points that a flush of 60 issues is too much, and says so in that way.
+fn stingy(refusal: Refusal) -> Stage {
+    let retry_after = Duration::from_secs(2);
+    let limits = Limits { graphql_points: 12, retry_after, refusal, ..Limits::default() };
+    let stage = Stage::with(GitHub::builder().limits(limits).start());
+    stage.open(60);
+    stage
+}
+
 #[test]
 fn secondary_limits_are_waited_for_however_they_are_told() {
-    let refusals = [Refusal::Forbidden, Refusal::TooManyRequests, Refusal::NothingRemains, Refusal::GraphqlError];
-    for refusal in refusals {
-        let limits = Limits { graphql_points: 12, retry_after: Duration::from_secs(2), refusal, ..Limits::default() };
-        let stage = Stage::with(GitHub::builder().limits(limits).start());
-        stage.open(60);
+    for refusal in [Refusal::Forbidden, Refusal::TooManyRequests, Refusal::NothingRemains] {
+        let stage = stingy(refusal);
         let _daemon = stage.daemon().start();
         let mut connection = stage.server.connect();
         for number in 1..=60 {
             connection.ok(&format!("POPPO.CHECKOUT p {number} w"));
         }
-        wait_until("a limit was reached", || {
+        wait_until("a limit is reached", || {
             stage.requests().iter().any(|request| matches!(request.status, Some(403 | 429)))
-                || stage.requests().iter().filter(|request| request.fields > 1).count() > 2
         });
         stage.github.limit(|limits| limits.graphql_points = 2_000);
         stage.settled(60);
+        stage.assert_well_behaved();
+    }
+}
+
+#[test]
+fn where_github_does_not_say_for_how_long_nothing_is_sent_for_a_while() {
+    for refusal in [Refusal::MessageOnly, Refusal::GraphqlError] {
+        let stage = stingy(refusal);
+        let daemon = stage.daemon().start();
+        let mut connection = stage.server.connect();
+        for number in 1..=60 {
+            connection.ok(&format!("POPPO.CHECKOUT p {number} w"));
+        }
+        daemon.wait_for_log("GitHub's limit is reached");
+        let (is_ready, said) = daemon.readiness();
+        assert!(!is_ready && said.to_string().contains("waits for 1m"), "{said}");
         stage.assert_well_behaved();
     }
 }
@@ -520,7 +582,7 @@ fn without_graphql_rest_does_it() {
         connection.ok(&format!("POPPO.CHECKOUT p {number} w"));
     }
     stage.wait_for(3, &["bug", "processing"]);
-    connection.ok("POPPO.CHECKIN p 3 w error");
+    connection.ok("POPPO.CHECKIN p 3 w STATUS error");
     stage.wait_for(3, &["bug", "error"]);
     stage.settled(3);
     assert!(daemon.readiness().0);
@@ -540,7 +602,7 @@ fn a_github_that_hangs_delays_no_checkout_and_no_end() {
     wait_until("GitHub is asked", || {
         stage.requests().len() > before || stage.requests().iter().any(|one| one.status.is_none())
     });
-    connection.ok("POPPO.CHECKIN p 1 w completed");
+    connection.ok("POPPO.CHECKIN p 1 w STATUS completed");
     connection.ok("POPPO.CHECKOUT p 2 w");
     assert_eq!(daemon.end(), Some(0));
 }

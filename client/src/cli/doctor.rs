@@ -43,14 +43,15 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<ExitCode, Fail
         Some(_) => Config::load(file.as_deref(), |name| std::env::var(name).ok())?,
         None => Config::default(),
     };
-    let (url, findings) = match discover::connect(context.url.as_deref()).await {
+    let url = context.url.clone().or_else(|| config.url.as_ref().map(|url| url.reveal().to_owned()));
+    let (url, findings) = match discover::connect(url.as_deref()).await {
         Ok(client) => {
             let project = client.project(&context.project);
             let mut findings = doctor::examine(&project).await;
             findings.extend(doctor::github::examine(&project, &config).await);
             (Some(client.url().to_owned()), findings)
         }
-        Err(failure) => (context.url.as_deref().map(redacted), doctor::unreachable(failure)?),
+        Err(failure) => (url.as_deref().map(redacted), doctor::unreachable(failure)?),
     };
     let worst = findings.iter().map(|finding| finding.state).max().unwrap_or(State::Ok);
     if context.out.json {

@@ -24,7 +24,7 @@ mod metrics;
 mod scribe;
 mod sweep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use poppo::{Backoff, Block, Error, Fate, IssueNumber, Unlabelled};
@@ -140,6 +140,8 @@ struct Term<'a> {
     scribe: Scribe,
     sweep: Sweep,
     next_sweep: Instant,
+    /// What sweeps found, until it is right again.
+    suspects: BTreeSet<IssueNumber>,
     aside: Aside,
 }
 
@@ -158,7 +160,7 @@ impl<'a> Term<'a> {
     fn new(site: &'a Site, repo: &'a Repo, tally: &'a Tally, health: &'a Health) -> Self {
         let scribe = Scribe::new(repo.clone(), site.config.labels.clone());
         let (sweep, aside) = (Sweep::default(), Aside::default());
-        Self { site, repo, tally, health, scribe, sweep, next_sweep: Instant::now(), aside }
+        Self { site, repo, tally, health, scribe, sweep, next_sweep: Instant::now(), suspects: BTreeSet::new(), aside }
     }
 
     /// Goes on until there is a reason to let somebody else try.
@@ -195,13 +197,17 @@ impl<'a> Term<'a> {
     async fn round(&mut self) -> Result<(), Problem> {
         self.scribe.prepare().await?;
         if self.next_sweep <= Instant::now() {
-            self.mend().await?;
-            self.next_sweep = Instant::now() + self.site.config.labels.sweep.get();
+            let config = &self.site.config.labels;
+            let found = self.sweep.look(self.repo, &self.site.project, config, &mut self.scribe).await?;
+            self.suspects.extend(found);
+            self.next_sweep = Instant::now() + config.sweep.get();
         }
-        self.health.well();
-        let is_waiting = self.outbox(Block::No).await?;
-        if is_waiting.is_empty() && !self.wait().await? {
-            return Ok(());
+        self.mend().await?;
+        if self.outbox(Block::No).await?.is_empty() {
+            self.health.well();
+            if !self.wait().await? {
+                return Ok(());
+            }
         }
         // More may come in a moment, of these issues and of others.
         sleep(self.site.config.labels.coalesce.get()).await;
@@ -249,19 +255,20 @@ impl<'a> Term<'a> {
             .collect())
     }
 
-    /// Looks at everything, and mends what others changed.
+    /// Mends what others changed. What the outbox has as well is behind, and nobody's doing.
     async fn mend(&mut self) -> Result<(), Problem> {
-        let project = &self.site.project;
-        let suspects = self.sweep.look(self.repo, project, &self.site.config.labels, &mut self.scribe).await?;
+        if self.suspects.is_empty() {
+            return Ok(());
+        }
+        for row in self.outbox(Block::No).await? {
+            self.suspects.remove(&row.issue);
+        }
         let mut rows = Vec::new();
-        for issue in suspects {
+        for issue in self.suspects.iter().copied().filter(|issue| !self.aside.has(*issue)) {
             // Where it stands now, not when it was looked at.
-            let want = project.get(issue).await?.map(|issue| Marks::of(issue.status));
+            let want = self.site.project.get(issue).await?.map(|issue| Marks::of(issue.status));
             rows.push(Row { issue, want, version: None, changed: None });
         }
-        // What the outbox has is behind, and nobody's doing.
-        let behind: Vec<IssueNumber> = self.outbox(Block::No).await?.into_iter().map(|row| row.issue).collect();
-        rows.retain(|row| !behind.contains(&row.issue) && !self.aside.has(row.issue));
         for rows in rows.chunks(FLUSH) {
             self.flush(rows).await?;
         }
@@ -346,6 +353,7 @@ impl<'a> Term<'a> {
 
     async fn confirm(&mut self, row: &Row) -> Result<(), Problem> {
         self.aside.clear(row.issue);
+        self.suspects.remove(&row.issue);
         let Some(version) = row.version else { return Ok(()) };
         // False: it has changed meanwhile, and is listed again.
         if self.site.project.labelled(row.issue, version).await?

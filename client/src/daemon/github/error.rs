@@ -96,7 +96,7 @@ impl fmt::Display for GithubError {
             ),
             Cause::Gone(why) => write!(f, "GitHub says of {request} that it is gone ({why})"),
             Cause::Moved => write!(f, "GitHub says of {request} that it is elsewhere now"),
-            Cause::Unprocessable(why) => write!(f, "GitHub does not take what {request} was sent with: {why}"),
+            Cause::Unprocessable(why) => write!(f, "GitHub refuses {request}, as it is: {why}"),
             Cause::RateLimited { until } => {
                 let left = until.saturating_duration_since(Instant::now());
                 write!(f, "GitHub's limit is reached, so {request} waits for {}", words(left))
