@@ -250,11 +250,11 @@ impl Context {
         .await
     }
 
-    /// The server on its own, for who looks at it and not at a project.
-    async fn server(&self) -> Result<Client, Failure> {
+    /// A server on its own, for who looks at it and not at a project: the one that is named, or the usual one.
+    async fn server(&self, url: Option<&str>) -> Result<Client, Failure> {
         let patience = self.wait.map_or(Patience::NONE, Patience::Said);
         discover::wait_for(patience, async || {
-            let client = discover::connect(self.url.as_deref()).await?;
+            let client = discover::connect(url).await?;
             if patience != Patience::NONE {
                 see_it_answer(client.ping().await)?;
             }

@@ -16,7 +16,7 @@ use poppo::Life;
 use serde::Deserialize;
 
 pub(crate) use self::intake::IntakeConfig;
-pub(crate) use self::labels::LabelsConfig;
+pub(crate) use self::labels::{Label, LabelsConfig};
 pub(crate) use self::repair::{Language, Policy, RepairConfig};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::values::{Listen, Repository};
@@ -101,6 +101,8 @@ pub(crate) struct GithubConfig {
     pub(crate) app_key: Option<Secret>,
     /// A file that holds it.
     pub(crate) app_key_file: Option<PathBuf>,
+    /// How much of GitHub's hourly limit is left to whoever else has the credential.
+    pub(crate) reserve: values::Percent<0, 90>,
 }
 
 impl GithubConfig {
@@ -119,6 +121,7 @@ impl Default for GithubConfig {
             app_id: None,
             app_key: None,
             app_key_file: None,
+            reserve: values::Percent::of(10),
         }
     }
 }
@@ -219,6 +222,12 @@ impl Config {
             _ => self.projects.iter().try_for_each(|project| {
                 project.labels.check().map_err(|what| format!("project {}: {what}", project.key))
             }),
+        }?;
+        let mut repositories = BTreeSet::new();
+        let repository = |project: &ProjectConfig| Some(project.repository.as_ref()?.to_string().to_lowercase());
+        match self.projects.iter().find(|project| repository(project).is_some_and(|name| !repositories.insert(name))) {
+            Some(twice) => Err(format!("project {}: its repository is another project's already", twice.key)),
+            None => Ok(()),
         }
     }
 }

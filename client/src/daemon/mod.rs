@@ -9,14 +9,18 @@
 //! | `liveness` | duty 1 |
 //! | `repair` | duty 2 |
 //! | `template` | texts with places for values |
+//! | `labels` | duty 3 |
 //! | `http` | duty 7 |
+//! | `github` | GitHub's API, for the duties that speak with it |
 //! | `metrics` | what `/metrics` shows |
 //! | `log` | what is logged, and how |
 
 mod board;
 pub(crate) mod config;
 mod duty;
+pub(crate) mod github;
 mod http;
+pub(crate) mod labels;
 mod liveness;
 pub(crate) mod log;
 mod metrics;
@@ -35,8 +39,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::board::Board;
-use self::config::{Config, ProjectConfig};
+use self::config::{Config, ProjectConfig, Repository};
 use self::duty::Duty;
+use self::github::{Github, GithubError, Repo};
 use self::http::Desk;
 use self::metrics::Projects;
 use self::repair::Comments;
@@ -62,6 +67,8 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
     let board = Arc::new(Board::default());
     let mut registry = metrics::registry(&board);
     let (watching, mending) = (liveness::Metrics::new(&mut registry), repair::Metrics::new(&mut registry));
+    let labelling = labels::Metrics::new(&mut registry);
+    let github = Github::new(&config.github, &mut registry);
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
     for project in &config.projects {
@@ -81,11 +88,25 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
             });
         }
         if config.duties.repair {
-            let (mending, comments) = (mending.clone(), comments(&config, project));
+            let (mending, comments) = (mending.clone(), comments(&github, project));
+            let site = site.clone();
             let health = board.post(Some(site.project.key()), Duty::Repair);
             duty::spawn(&mut duties, health, stop.clone(), move |health| {
                 repair::run(site.clone(), mending.clone(), Arc::clone(&orphans), comments.clone(), health)
             });
+        }
+        if config.duties.labels {
+            let health = board.post(Some(site.project.key()), Duty::Labels);
+            match on_github(&github, project) {
+                Ok((repository, repo)) => {
+                    let (site, labelling) = (site.clone(), labelling.clone());
+                    duty::spawn(&mut duties, health, stop.clone(), move |health| {
+                        labels::run(site.clone(), repository.clone(), repo.clone(), labelling.clone(), health)
+                    });
+                }
+                Err(Absent::Unwanted(why)) => health.off(why),
+                Err(Absent::Unusable(why)) => health.given_up(why),
+            }
         }
     }
     if config.duties.http {
@@ -107,12 +128,39 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
     }
 }
 
+/// Why GitHub is not spoken with for a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Absent {
+    /// Nobody asked for it.
+    Unwanted(&'static str),
+    /// It cannot be.
+    Unusable(String),
+}
+
+/// A project's repository, and the way to it.
+fn on_github(
+    github: &Result<Option<Github>, GithubError>,
+    project: &ProjectConfig,
+) -> Result<(Repository, Repo), Absent> {
+    let Some(repository) = &project.repository else { return Err(Absent::Unwanted("the project has no repository")) };
+    match github {
+        Ok(Some(github)) => Ok((repository.clone(), github.repo(repository))),
+        Ok(None) => Err(Absent::Unwanted("there is no token for GitHub")),
+        Err(error) => Err(Absent::Unusable(error.to_string())),
+    }
+}
+
 /// Who writes comments on a project's issues, or why nobody does.
-fn comments(config: &Config, project: &ProjectConfig) -> Result<Arc<dyn Comments>, &'static str> {
-    match (project.repair.comment, &project.repository) {
-        (false, _) => Err("that is switched off"),
-        (_, None) => Err("the project has no repository"),
-        _ if !config.github.has_credentials() => Err("there is no token for GitHub"),
-        _ => Err("there is no client for GitHub yet"),
+fn comments(
+    github: &Result<Option<Github>, GithubError>,
+    project: &ProjectConfig,
+) -> Result<Arc<dyn Comments>, &'static str> {
+    if !project.repair.comment {
+        return Err("that is switched off");
+    }
+    match on_github(github, project) {
+        Ok((_, repo)) => Ok(Arc::new(repo)),
+        Err(Absent::Unwanted(why)) => Err(why),
+        Err(Absent::Unusable(_)) => Err("the credential for GitHub cannot be used"),
     }
 }

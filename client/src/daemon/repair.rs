@@ -9,10 +9,12 @@
 //! | `schedule` | when which orphan is repaired, and how |
 //! | `record` | the reason that is kept |
 //! | `comments` | sees to it that each repair is told once on its issue |
+//! | `on_github` | writes them |
 //! | `note`, `text` | what is to be told; in which words |
 
 mod comments;
 mod note;
+mod on_github;
 mod record;
 mod schedule;
 pub(crate) mod text;

@@ -6,6 +6,7 @@ mod clock;
 mod daemon;
 mod facts;
 mod file;
+pub(crate) mod github;
 mod logbook;
 mod memory;
 mod persistence;

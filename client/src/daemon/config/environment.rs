@@ -20,7 +20,7 @@ enum Kind {
 struct Variable(&'static str, &'static str, &'static str, Kind);
 
 /// The variables. Of two that stand for the same key the later one counts.
-const VARIABLES: [Variable; 22] = [
+const VARIABLES: [Variable; 23] = [
     Variable("POPPO_URL", "", "url", Kind::Text),
     Variable("POPPO_HOST", "", "host", Kind::Text),
     Variable("POPPO_LOG", "", "log", Kind::Text),
@@ -44,6 +44,7 @@ const VARIABLES: [Variable; 22] = [
     Variable("POPPO_GITHUB_APP_ID", "github", "app-id", Kind::Number),
     Variable("POPPO_GITHUB_APP_KEY", "github", "app-key", Kind::Text),
     Variable("POPPO_GITHUB_APP_KEY_FILE", "github", "app-key-file", Kind::Text),
+    Variable("POPPO_GITHUB_RESERVE", "github", "reserve", Kind::Number),
 ];
 
 /// The file's text, with the variables over it. An empty variable counts as one that is not set.

@@ -55,6 +55,7 @@ fn an_error_names_file_line_and_key() {
             "[[project]]\nkey=\"a\"\n[project.labels]\nsweep=\"1s\"",
             "poppo.toml:4: project.labels.sweep: \"1s\" must be a duration from 10s to 1day",
         ),
+        ("[github]\nreserve = 91", "poppo.toml:2: github.reserve: must be a number from 0 to 90 (percent)"),
         ("[duty]\n", "poppo.toml:1: unknown field `duty`"),
         ("[[project]]\nrepository = \"a/b\"", "poppo.toml:1: project: missing field `key`"),
         ("[http", "poppo.toml:1: "),
@@ -70,6 +71,8 @@ fn an_error_names_file_line_and_key() {
 #[test]
 fn what_contradicts_itself_is_refused() {
     assert!(error("[[project]]\nkey=\"a\"\n[[project]]\nkey=\"a\"").contains("project a is there twice"));
+    let twice = "[[project]]\nkey=\"a\"\nrepository=\"o/r\"\n[[project]]\nkey=\"b\"\nrepository=\"O/R\"";
+    assert!(error(twice).contains("project b: its repository is another project's already"));
     assert!(error("[http]\nlisten = \"0.0.0.0:80\"").contains("needs http.token"));
     assert!(error("[github]\napp-id = 1").contains("needs github.app-key"));
     assert!(error("[github]\ntoken = \"a\"\napp-id = 1\napp-key = \"k\"").contains("exclude each other"));

@@ -34,6 +34,29 @@ impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Period<LEAST, 
     }
 }
 
+/// A part of a hundred, from `LEAST` to `MOST`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Percent<const LEAST: u8, const MOST: u8>(u8);
+
+impl<const LEAST: u8, const MOST: u8> Percent<LEAST, MOST> {
+    /// A default; the caller knows that it is allowed.
+    pub(crate) const fn of(percent: u8) -> Self {
+        Self(percent)
+    }
+
+    pub(crate) fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl<'de, const LEAST: u8, const MOST: u8> Deserialize<'de> for Percent<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let percent = i64::deserialize(deserializer)?;
+        let allowed = u8::try_from(percent).ok().filter(|percent| (LEAST..=MOST).contains(percent));
+        allowed.map(Self).ok_or_else(|| D::Error::custom(format!("must be a number from {LEAST} to {MOST} (percent)")))
+    }
+}
+
 /// A name in the protocol's sense: 1 to 128 bytes of printable ASCII without blanks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
