@@ -505,22 +505,20 @@ pub struct Durations {
     pub p50: u64,
     /// 99 % took no longer.
     pub p99: u64,
-    /// How many took less than so many ms, but no less than the next lower of [`Durations::BOUNDS`]; bounds below which there
+    /// How many took less than so many ms, but no less than the next lower of [`Durations::bounds`]; bounds below which there
     /// is nothing are missing.
     pub buckets: BTreeMap<u64, u64>,
 }
 
 impl Durations {
     /// What durations are told apart by, in ms: from 1 ms to three days, each four times the one before it.
-    pub const BOUNDS: [u64; poppo_core::Durations::BOUNDS.len()] = {
-        let mut bounds = [0; poppo_core::Durations::BOUNDS.len()];
-        let mut at = 0;
-        while at < bounds.len() {
-            bounds[at] = poppo_core::Durations::BOUNDS[at].0;
-            at += 1;
-        }
-        bounds
-    };
+    ///
+    /// ```
+    /// assert!(poppo::Durations::bounds().take(4).eq([1, 4, 16, 64]));
+    /// ```
+    pub fn bounds() -> impl Iterator<Item = u64> {
+        poppo_core::Durations::BOUNDS.into_iter().map(|bound| bound.0)
+    }
 }
 
 /// A project's counts now, and its totals since it came into being.

@@ -151,15 +151,23 @@ pub struct Durations {
 impl Durations {
     /// From a millisecond to three days, each four times the one before it. They are edges of the buckets that durations are
     /// recorded in, so the counts are exact.
-    pub const BOUNDS: [Millis; 15] = {
-        let mut bounds = [Millis(1); 15];
-        let mut at = 1;
-        while at < bounds.len() {
-            bounds[at] = Millis(1 << (2 * at));
-            at += 1;
-        }
-        bounds
-    };
+    pub const BOUNDS: [Millis; 15] = [
+        Millis(1),
+        Millis(4),
+        Millis(16),
+        Millis(64),
+        Millis(1 << 8),
+        Millis(1 << 10),
+        Millis(1 << 12),
+        Millis(1 << 14),
+        Millis(1 << 16),
+        Millis(1 << 18),
+        Millis(1 << 20),
+        Millis(1 << 22),
+        Millis(1 << 24),
+        Millis(1 << 26),
+        Millis(1 << 28),
+    ];
 }
 
 impl Histogram {

@@ -39,10 +39,6 @@ pub(crate) enum Duty {
 }
 
 impl Duty {
-    /// All of them, in the order of the manual.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Liveness, Self::Repair, Self::Labels, Self::Intake, Self::Ambassador, Self::View, Self::Http];
-
     /// Its name in configuration, log and metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

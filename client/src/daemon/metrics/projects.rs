@@ -234,7 +234,7 @@ impl Page<'_> {
             let times = of(stats);
             let below = |bound: u64| times.buckets.get(&bound).copied().unwrap_or_default();
             let mut buckets: Vec<(f64, u64)> =
-                Durations::BOUNDS.iter().map(|bound| (seconds(*bound), below(*bound))).collect();
+                Durations::bounds().map(|bound| (seconds(bound), below(bound))).collect();
             let counted: u64 = buckets.iter().map(|(_, count)| count).sum();
             buckets.push((f64::INFINITY, times.count.saturating_sub(counted)));
             let labels = [("project", key.clone())];
