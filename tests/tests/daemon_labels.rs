@@ -669,13 +669,9 @@ fn doctor_says_what_is_wrong_with_github() {
         check.map(|check| check["state"].as_str().unwrap().to_owned()).unwrap_or_default()
     };
     let before = checks(TOKEN);
-    for (name, expected) in [
-        ("github", "ok"),
-        ("permission", "ok"),
-        ("labels", "warning"),
-        ("labels behind", "ok"),
-        ("labels writer", "warning"),
-    ] {
+    for (name, expected) in
+        [("github", "ok"), ("permission", "ok"), ("labels", "warning"), ("behind", "ok"), ("writer", "warning")]
+    {
         assert_eq!(state(&before, name), expected, "{name}: {before:#?}");
     }
     assert_eq!(state(&checks("wrong"), "github"), "failed");
@@ -688,7 +684,7 @@ fn doctor_says_what_is_wrong_with_github() {
     stage.wait_for(1, &["bug", "processing"]);
     stage.settled(1);
     let after = checks(TOKEN);
-    for name in ["github", "permission", "labels", "labels behind", "labels writer"] {
+    for name in ["github", "permission", "labels", "behind", "writer"] {
         assert_eq!(state(&after, name), "ok", "{name}: {after:#?}");
     }
 }

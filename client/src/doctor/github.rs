@@ -118,7 +118,7 @@ async fn behind(project: &Project) -> Option<Finding> {
 
 fn judge_behind(rows: &[Unlabelled], since: Option<SystemTime>, now: SystemTime) -> Finding {
     let count = match u32::try_from(rows.len()) {
-        Ok(0) => return Finding::ok("labels behind", "every issue's labels are as it stands"),
+        Ok(0) => return Finding::ok("behind", "every issue's labels are as it stands"),
         Ok(count) if count < ROWS => count.to_string(),
         _ => format!("{ROWS} or more"),
     };
@@ -126,13 +126,9 @@ fn judge_behind(rows: &[Unlabelled], since: Option<SystemTime>, now: SystemTime)
     let since = age.map_or_else(|| "for longer than the log goes back".to_owned(), |age| format!("for {}", words(age)));
     let message = format!("the labels of {count} issues are behind, the first {since}");
     if age.is_some_and(|age| age < LATE) {
-        Finding::ok("labels behind", message)
+        Finding::ok("behind", message)
     } else {
-        Finding::warning(
-            "labels behind",
-            message,
-            "see /readyz and the log of the daemon that writes them, or start one",
-        )
+        Finding::warning("behind", message, "see /readyz and the log of the daemon that writes them, or start one")
     }
 }
 
@@ -144,13 +140,13 @@ async fn writer(project: &Project, repository: &Repository) -> Option<Finding> {
 }
 
 fn judge_writer(lease: Option<&Issue>, repository: &Repository) -> Finding {
-    let none = |message: String| Finding::warning("labels writer", message, DAEMON);
+    let none = |message: String| Finding::warning("writer", message, DAEMON);
     let Some(lease) = lease.filter(|lease| lease.status == Status::Processing) else {
         return none(format!("no daemon writes the labels of {repository}"));
     };
     let name = lease.process.as_deref().unwrap_or("somebody");
     match lease.orphan {
-        None => Finding::ok("labels writer", format!("{name} writes the labels of {repository}")),
+        None => Finding::ok("writer", format!("{name} writes the labels of {repository}")),
         Some(OrphanReason::Dead) => none(format!("{name}, which wrote the labels of {repository}, is dead")),
         Some(_) => none(format!("{name}, which writes the labels of {repository}, is not heard of any more")),
     }
