@@ -5,16 +5,26 @@
 //! | `config` | what `poppo.toml` and the environment say |
 //! | `duty` | runs a duty for as long as the daemon runs, whatever happens to it |
 //! | `board` | how each duty is, for `/readyz` and the metrics |
+//! | `ambassador` | duty 5 |
+//! | `view` | duty 6 |
+//! | `seat` | which daemon does those two for a project |
+//! | `older` | puts those two together |
+//! | `records` | reads many issues whole |
 //! | `http` | duty 7 |
 //! | `metrics` | what `/metrics` shows |
 //! | `log` | what is logged, and how |
 
+mod ambassador;
 mod board;
 pub(crate) mod config;
 mod duty;
 mod http;
 pub(crate) mod log;
 mod metrics;
+mod older;
+mod records;
+mod seat;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,9 +59,10 @@ pub(crate) struct Site {
 /// Runs all duties until `stop` is cancelled, then waits until they have ended.
 pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken) {
     let board = Arc::new(Board::default());
-    let registry = metrics::registry(&board);
+    let mut registry = metrics::registry(&board);
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
+    let older = older::Programs::new(&config, &mut registry);
     for project in &config.projects {
         let site = Site {
             project: client.project(project.key.as_str()),
@@ -59,7 +70,7 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
             host: Arc::clone(&host),
             stop: stop.clone(),
         };
-        let _ = site;
+        older.serve(&site, &board, &mut duties);
     }
     if config.duties.http {
         let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry) };
