@@ -5,7 +5,7 @@
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
 //! workers work while something happens to the servers, [`worker`] is one that crashes, stalls and loses answers, and
 //! [`audit`] decides afterwards whether a task was lost or done twice; [`cluster`] makes nodes one cluster, [`sentinel`]
-//! has a primary watched, [`network`] cuts one off, [`command`] starts `poppo`, [`pty`] is a terminal for it, [`proxy`]
+//! has a primary watched, [`network`] cuts one off, [`command`] starts `poppo`, [`daemon`] its daemon, [`pty`] is a terminal for it, [`proxy`]
 //! loses answers, [`golden`] knows what earlier versions wrote. What the answers ought to be stands in the tests, one file
 //! per concern, and in `docs/commands.md`.
 //!
@@ -25,6 +25,7 @@ pub mod audit;
 pub mod cluster;
 pub mod command;
 mod connection;
+pub mod daemon;
 pub mod dump;
 pub mod golden;
 mod history;

@@ -39,6 +39,7 @@ use self::board::Board;
 use self::config::{Config, ProjectConfig};
 use self::duty::Duty;
 use self::http::Desk;
+pub(crate) use self::view::signature as view_signature;
 
 /// For how long duties may take to end what they are at, once they are told to.
 const GRACE: Duration = Duration::from_secs(5);

@@ -267,6 +267,11 @@ impl View {
         self.site.project.client().run_script(script, keys, arguments).await
     }
 
+    /// Where it stands when the view was right, and up to which event.
+    fn signature(&self) -> String {
+        signature(self.site.project.key(), self.layout.name())
+    }
+
     /// What the view shows.
     fn book(&self) -> String {
         self.place(&format!(":view:{}", self.layout.name()))
@@ -279,6 +284,12 @@ impl View {
     fn label(&self) -> OfProject {
         OfProject { project: self.site.project.key().to_owned() }
     }
+}
+
+/// A hash that says when the view of a project in this layout was last known to be right (`at`, in ms), up to which `event`,
+/// and on which `host` the daemon was that kept it.
+pub(crate) fn signature(project: &str, layout: &str) -> String {
+    seat::place(project, &format!(":view:{layout}:signed"))
 }
 
 /// Until when a heartbeat of this time is there, in ms.

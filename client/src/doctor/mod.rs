@@ -12,6 +12,7 @@ mod redis_cli;
 mod replication;
 mod server;
 mod spool;
+mod view;
 
 use poppo::Project;
 use serde::Serialize;
@@ -96,6 +97,7 @@ pub(crate) async fn examine(project: &Project) -> Vec<Finding> {
         findings.push(access::judge(&facts, &access::ask(project, &facts).await));
         findings.extend(logbook::judge(&facts));
         findings.extend(project::judge(&facts));
+        findings.extend(view::judge(&facts, &view::ask(project).await));
     }
     findings.extend(spool::judge());
     findings

@@ -26,6 +26,8 @@ const GLANCE: Duration = Duration::from_secs(2);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often everything is compared, unless that takes long: then it is given so many times that time.
 const REBUILD: (Duration, u32) = (Duration::from_secs(600), 50);
+/// Where the log is so short that it is missed again and again: so many times the time that it took lie between.
+const AGAIN: u32 = 5;
 /// How often tasks are listed while they change, likewise.
 const TASKS: (Duration, u32) = (Duration::from_millis(100), 10);
 /// The pause before what failed is tried again.
@@ -43,6 +45,8 @@ struct Reading {
     glance: Instant,
     sweep: Instant,
     rebuild: Instant,
+    /// When everything may be compared again, if there is a reason to.
+    again: Instant,
     tasks: Instant,
     tasks_changed: bool,
 }
@@ -88,6 +92,7 @@ impl View {
             glance: now,
             sweep: now + SWEEP,
             rebuild: now,
+            again: now,
             tasks: now,
             tasks_changed: true,
         };
@@ -140,7 +145,9 @@ impl View {
         self.show_tasks(token).await?;
         self.drop_stale(token).await?;
         self.metrics.rebuilds.get_or_create(&self.label()).inc();
-        reading.rebuild = Instant::now() + REBUILD.0.max(began.elapsed() * REBUILD.1);
+        let now = Instant::now();
+        reading.rebuild = now + REBUILD.0.max(began.elapsed() * REBUILD.1);
+        reading.again = now + began.elapsed() * AGAIN;
         self.sign(reading).await
     }
 
@@ -195,7 +202,7 @@ impl View {
         };
         if events.iter().any(|event| event.event == EventKind::Trimmed) {
             debug!(project = project.key(), "the log no longer has what follows what was read");
-            reading.rebuild = Instant::now();
+            reading.rebuild = reading.rebuild.min(reading.again);
         }
         let mut numbers: Vec<IssueNumber> = events.iter().filter_map(|event| event.issue).collect();
         numbers.sort_unstable();
@@ -216,7 +223,7 @@ impl View {
     async fn sweep(&self, reading: &mut Reading) -> Result<(), Error> {
         if follow::gap(&self.site.project, reading.last, reading.seen.as_ref()).await?.is_some() {
             info!(project = self.site.project.key(), "the log is not the one that was read so far");
-            reading.rebuild = Instant::now();
+            reading.rebuild = reading.rebuild.min(reading.again);
             return Ok(());
         }
         let processes = self.site.project.all_processes().await?;
@@ -229,8 +236,21 @@ impl View {
             self.show_processes(&mut state, some, &mut changes);
             self.make(reading.token, changes).await?;
         }
+        self.drop_forgotten(reading.token).await?;
         reading.tasks_changed = true;
         self.sign(reading).await
+    }
+
+    /// Removes the issues that the project keeps no longer, which it does without a word, those that ended first first.
+    async fn drop_forgotten(&self, token: Token) -> Result<(), Error> {
+        loop {
+            let oldest = self.state.lock().await.model.oldest(AT_ONCE);
+            self.refresh(token, &oldest).await?;
+            let state = self.state.lock().await;
+            if oldest.is_empty() || oldest.iter().any(|number| state.model.knows(*number)) {
+                return Ok(());
+            }
+        }
     }
 
     /// Writes down up to which event the view is right, and when it was.
@@ -241,8 +261,7 @@ impl View {
             Seat::script("redis.call('HSET', KEYS[2], 'event', ARGV[2], 'at', ARGV[3], 'host', ARGV[4]) return {}");
         let arguments =
             [reading.token.to_string(), reading.last.to_string(), now.to_string(), self.site.host.to_string()];
-        let signature = format!("{}:signed", self.book());
-        self.script(&script, &[self.seat.key(), &signature], &arguments).await.map(drop)
+        self.script(&script, &[self.seat.key(), &self.signature()], &arguments).await.map(drop)
     }
 
     /// The tasks that wait, in the order in which they are served.

@@ -102,7 +102,10 @@ end
 function step.drop()
     local entry, keys, member, sets = take(), takes(), take(), takes()
     if redis.call('HDEL', book, entry) == 0 then return end
-    for _, key in ipairs(keys) do redis.call('UNLINK', key) end
+    for _, key in ipairs(keys) do
+        local kind = redis.call('TYPE', key).ok
+        if kind == 'hash' or kind == 'string' and redis.call('GET', key) == 'alive' then redis.call('UNLINK', key) end
+    end
     for _, set in ipairs(sets) do
         if is(set, 'set') then redis.call('SREM', set, member) end
     end

@@ -68,6 +68,8 @@ impl Person {
 pub(super) struct Model {
     works: HashMap<IssueNumber, Work>,
     held: BTreeSet<IssueNumber>,
+    /// By when they ended.
+    ended: BTreeSet<(String, IssueNumber)>,
     /// By process; what is held behind what has ended, later ones behind earlier ones.
     by_process: HashMap<String, BTreeSet<(bool, String, IssueNumber)>>,
     people: BTreeMap<String, Person>,
@@ -146,15 +148,21 @@ impl Model {
         &self.held
     }
 
+    /// Some issues that ended longest ago: those that go without a word where the project keeps so many only.
+    pub(super) fn oldest(&self, count: usize) -> Vec<IssueNumber> {
+        self.ended.iter().take(count).map(|(_, number)| *number).collect()
+    }
+
     /// What was there before.
     fn put(&mut self, number: IssueNumber, work: Option<Work>) -> Option<Work> {
         let before = self.works.remove(&number);
-        if let Some(before) = &before
-            && let Some(works) = self.by_process.get_mut(&before.process)
-        {
-            works.remove(&(before.held, before.time.clone(), number));
-            if works.is_empty() {
-                self.by_process.remove(&before.process);
+        if let Some(before) = &before {
+            self.ended.remove(&(before.time.clone(), number));
+            if let Some(works) = self.by_process.get_mut(&before.process) {
+                works.remove(&(before.held, before.time.clone(), number));
+                if works.is_empty() {
+                    self.by_process.remove(&before.process);
+                }
             }
         }
         self.held.remove(&number);
@@ -163,6 +171,8 @@ impl Model {
             self.by_process.entry(work.process.clone()).or_default().insert(place);
             if work.held {
                 self.held.insert(number);
+            } else {
+                self.ended.insert((work.time.clone(), number));
             }
             self.works.insert(number, work);
         }
