@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -15,6 +16,8 @@ use crate::{Backoff, Client, Error, decode};
 
 /// How many messages wait for their reader at most. Those that come then are lost, as if nobody had listened.
 const WAITING: usize = 4096;
+/// How many bytes they may have, unless it is one alone.
+const WAITING_BYTES: usize = 64 << 20;
 /// How often the server is asked whether it is still there.
 const GLANCE: Duration = Duration::from_secs(5);
 /// The first pause before a connection that broke is made again, and the longest.
@@ -38,11 +41,21 @@ pub enum Heard {
     Lost(Error),
 }
 
+impl Heard {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message { payload, .. } => payload.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Listens to channels until it is dropped. A connection that breaks is made again, to whichever server is the right one
 /// then; what is published meanwhile is lost, as is the nature of PUBLISH. It needs a tokio runtime with time and I/O.
 #[derive(Debug)]
 pub struct Subscription {
     heard: mpsc::Receiver<Heard>,
+    bytes: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
     _task: JoinSet<()>,
 }
@@ -52,11 +65,12 @@ impl Client {
     #[must_use]
     pub fn subscribe(&self, channels: Vec<String>) -> Subscription {
         let (sender, heard) = mpsc::channel(WAITING);
-        let lost = Arc::new(AtomicU64::new(0));
+        let (bytes, lost) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
         let mut task = JoinSet::new();
-        let listener = Listener { client: self.clone(), channels, sender, lost: Arc::clone(&lost) };
+        let (client, waiting) = (self.clone(), Arc::clone(&bytes));
+        let listener = Listener { client, channels, sender, bytes: waiting, lost: Arc::clone(&lost) };
         task.spawn(listener.listen());
-        Subscription { heard, lost, _task: task }
+        Subscription { heard, bytes, lost, _task: task }
     }
 }
 
@@ -64,7 +78,10 @@ impl Subscription {
     /// What is heard next. It may be dropped before its end and called again; nothing is missed by that.
     pub async fn next(&mut self) -> Heard {
         match self.heard.recv().await {
-            Some(heard) => heard,
+            Some(heard) => {
+                self.bytes.fetch_sub(heard.bytes(), Ordering::Relaxed);
+                heard
+            }
             // Its task ends with us, unless it panics.
             None => std::future::pending().await,
         }
@@ -81,6 +98,7 @@ struct Listener {
     client: Client,
     channels: Vec<String>,
     sender: mpsc::Sender<Heard>,
+    bytes: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
 }
 
@@ -128,7 +146,8 @@ impl Listener {
 
     /// What is done with all that the server says unasked. It must not wait.
     fn receiver(&self, now: SystemTime, broken: Arc<Notify>) -> impl Fn(PushInfo) -> Result<(), ()> + use<> {
-        let (sender, lost, channels) = (self.sender.clone(), Arc::clone(&self.lost), self.channels.len());
+        let (sender, channels) = (self.sender.clone(), self.channels.len());
+        let (bytes, lost) = (Arc::clone(&self.bytes), Arc::clone(&self.lost));
         let confirmed = AtomicUsize::new(0);
         move |push| {
             let heard = match push.kind {
@@ -144,11 +163,19 @@ impl Listener {
                 }
                 _ => return Ok(()),
             };
-            match sender.try_send(heard) {
+            let size = heard.bytes();
+            let waiting = bytes.fetch_add(size, Ordering::Relaxed);
+            let is_too_much = waiting > 0 && waiting.saturating_add(size) > WAITING_BYTES;
+            let unheard =
+                if is_too_much { Some(heard) } else { sender.try_send(heard).err().map(TrySendError::into_inner) };
+            match unheard {
                 // Its reader has to know of a beginning, so that is tried again.
-                Err(mpsc::error::TrySendError::Full(Heard::Began(_))) => broken.notify_one(),
-                Err(mpsc::error::TrySendError::Full(_)) => drop(lost.fetch_add(1, Ordering::Relaxed)),
-                _ => {}
+                Some(Heard::Began(_)) => broken.notify_one(),
+                Some(_) => {
+                    bytes.fetch_sub(size, Ordering::Relaxed);
+                    lost.fetch_add(1, Ordering::Relaxed);
+                }
+                None => {}
             }
             Ok(())
         }

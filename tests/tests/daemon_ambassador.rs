@@ -335,17 +335,14 @@ fn answers_until(older: &mut Older, last: &str) -> BTreeMap<String, usize> {
 
 /// The daemon that is on the seat, and the other one.
 fn by_seat(server: &Server, one: Daemon, two: Daemon) -> (Daemon, Daemon) {
+    let mut connection = server.connect();
     let mut pid = 0;
     wait_until("one of them has the seat", || {
-        let lease = server.connect().ok("POPPO.GET poppo:daemons:{poppo} 1");
-        pid = lease.get("pid").map_or(0, redis_number);
-        pid > 0
+        let lease = connection.ok("POPPO.GET poppo:daemons:{poppo} 1");
+        pid = lease.get("pid").map_or(0, poppo_tests::Reply::number);
+        [&one, &two].iter().any(|daemon| i64::from(daemon.child().id()) == pid)
     });
     if i64::from(one.child().id()) == pid { (one, two) } else { (two, one) }
-}
-
-fn redis_number(value: &redis::Value) -> i64 {
-    value.number()
 }
 
 #[test]
@@ -368,6 +365,99 @@ fn two_daemons_answer_each_request_once_also_when_one_is_killed() {
     older.assert_silent();
     assert_eq!(server.connect().ok("POPPO.STATS poppo").count("checkouts"), 150);
     assert_eq!(second.metric("poppo_duty_up{project=\"poppo\",duty=\"ambassador\"}"), Some(1.0));
+}
+
+#[test]
+fn nothing_is_lost_or_done_twice_while_daemons_come_and_go() {
+    let server = Server::start();
+    let one = daemon(&server).named("one").start();
+    let two = daemon(&server).named("two").start();
+    let (mut first, mut second) = by_seat(&server, one, two);
+    let mut older = Older::new(&server, PAIRS[0], "w");
+    for round in 0..4 {
+        let issues = round * 40 + 1..=round * 40 + 40;
+        let mut ids: Vec<String> =
+            issues.clone().map(|issue| older.send("checkout_issue", json!({"issueNumber": issue}))).collect();
+        // In the midst of them, wherever it is by then: each time a little later.
+        for _ in 0..round * 8 {
+            older.asks.ok("PING");
+        }
+        first.kill9();
+        let back = |issue| json!({"issueNumber": issue, "finalStatus": "completed"});
+        ids.extend(issues.map(|issue| older.send("checkin_issue", back(issue))));
+        let next = daemon(&server).named(&format!("{round}")).start();
+        // The one that heard all of them is killed next, so they are to be done by then.
+        let answers = answers_until(&mut older, ids.last().unwrap());
+        for id in &ids {
+            assert_eq!(answers.get(id), Some(&1), "{id}");
+        }
+        (first, second) = by_seat(&server, second, next);
+    }
+    older.assert_silent();
+    // By the server's own log.
+    let mut events: BTreeMap<(i64, String), usize> = BTreeMap::new();
+    for event in server.connect().ok("POPPO.EVENTS poppo AFTER 0 COUNT 10000").rows() {
+        *events.entry((event.count("issue"), event.field("event"))).or_default() += 1;
+    }
+    assert_eq!(events.len(), 320);
+    assert!(events.values().all(|times| *times == 1), "{events:?}");
+    assert!(second.readiness().0);
+}
+
+#[test]
+fn what_only_one_heard_that_is_not_on_the_seat_is_passed_on() {
+    let server = Server::start();
+    let one = daemon(&server).named("one").start();
+    let two = daemon(&server).named("two").start();
+    let (first, second) = by_seat(&server, one, two);
+    let mut older = Older::new(&server, PAIRS[0], "w");
+    signal(second.child(), Signal::STOP);
+    first.kill9();
+    let ids: Vec<String> = (1..=5).map(|issue| older.send("checkout_issue", json!({"issueNumber": issue}))).collect();
+    let third = daemon(&server).named("three").start();
+    let (third, second) = by_seat(&server, third, second);
+    signal(second.child(), Signal::CONT);
+    let answers = answers_until(&mut older, ids.last().unwrap());
+    assert!(ids.iter().all(|id| answers.get(id) == Some(&1)), "{answers:?}");
+    older.assert_silent();
+    let label = "project=\"poppo\",action=\"any\",result=\"forwarded\"";
+    assert!(second.metric(&format!("poppo_ambassador_requests_total{{{label}}}")).unwrap_or_default() >= 5.0);
+    assert!(third.readiness().0);
+}
+
+#[test]
+fn at_maxmemory_what_is_held_can_be_given_back() {
+    let server = Server::start();
+    let daemon = daemon(&server).start();
+    let mut older = Older::new(&server, PAIRS[0], "w");
+    older.granted("checkout_issue", json!({"issueNumber": 1}));
+    server.connect().ok("CONFIG SET maxmemory 1");
+    let refusal = older.refused("checkout_issue", json!({"issueNumber": 2}));
+    assert!(refusal.starts_with("OOM"), "{refusal}");
+    older.granted("heartbeat", json!({}));
+    older.granted("checkin_issue", json!({"issueNumber": 1, "finalStatus": "completed"}));
+    assert_eq!(server.connect().ok("POPPO.GET poppo 1").field("status"), "completed");
+    wait_until("it says that the view is behind", || !daemon.readiness().0);
+    server.connect().ok("CONFIG SET maxmemory 0");
+    daemon.wait_until_ready();
+    let mut connection = server.connect();
+    wait_until("the view shows it", || {
+        connection.cmd("HGET poppo:issue:status:1 status").text().as_deref() == Some("completed")
+    });
+    older.assert_silent();
+}
+
+#[test]
+fn a_daemon_that_may_not_take_the_seat_says_so() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    connection.ok("ACL SETUSER d on >pw ~poppo &* +@all");
+    let url = format!("redis://d:pw@127.0.0.1:{}", server.port());
+    let daemon = Daemon::of(server.dir(), &url).section(CONFIGURATION).launch();
+    daemon.wait_for_log("NOPERM");
+    assert!(!daemon.readiness().0);
+    connection.ok("ACL SETUSER d ~poppo:*");
+    daemon.wait_until_ready();
 }
 
 #[test]

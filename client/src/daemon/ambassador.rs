@@ -5,15 +5,18 @@
 //! | `channels` | where requests come from, and where answers go |
 //! | `request` | reads them |
 //! | `inbox` | those that wait, and how often each was heard |
+//! | `forward` | passes on what stays unanswered |
 //! | `actions` | what each does to the project, and what it is answered |
 //!
-//! All daemons hear all requests; the one on the project's seat does and answers them. The others keep what they heard for as
-//! long as somebody may wait for it, and whoever takes the seat goes through that. So nothing is lost with a daemon. That an
+//! All daemons hear all requests; the one on the project's seat does and answers them. The others keep what they heard until it
+//! is answered: whoever takes the seat does it then, or is told of it where it began to listen later. So nothing is lost with
+//! a daemon. That an
 //! answer was given is written down in the step that publishes it, and whatever is done is done only if it was not: so
 //! nothing is done or answered twice either, however a daemon ends or how long it was stopped.
 
 mod actions;
 mod channels;
+mod forward;
 mod inbox;
 mod request;
 
@@ -47,7 +50,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What stands for the action of requests that were not read.
 const ANY: &str = "any";
 
+/// How often it is looked for what is not answered.
+const GLANCE: Duration = Duration::from_secs(1);
+
 const ACT: &str = include_str!("ambassador/act.lua");
+/// In front of the two that follow.
+const COUNT: &str = include_str!("ambassador/count.lua");
+const CHECK: &str = include_str!("ambassador/check.lua");
 const ANSWER: &str = include_str!("ambassador/answer.lua");
 
 /// What became of how many requests.
@@ -84,15 +93,43 @@ pub(super) struct Ambassador {
 impl Ambassador {
     /// Until the daemon ends.
     pub(super) async fn run(self, health: Health) -> Result<(), Trouble> {
-        let mut subscription = self.client().subscribe(self.channels.requests());
+        let mut channels = self.channels.requests();
+        channels.push(self.forwarding());
+        let mut subscription = self.client().subscribe(channels);
+        let mut glance = tokio::time::interval(GLANCE);
         let mut inbox = Inbox::default();
         let mut seat = self.seat.clone();
-        let mut lost = 0;
+        let (mut lost, mut hears) = (0, Err(None));
         loop {
+            match (&hears, seat.trouble()) {
+                (Ok(()), None) => health.well(),
+                (Ok(()), Some(why)) => health.ailing(why),
+                (Err(Some(why)), _) => health.ailing(String::clone(why)),
+                (Err(None), _) => {}
+            }
             tokio::select! {
                 () = self.site.stop.cancelled() => return Ok(()),
-                heard = subscription.next() => self.hear(heard, &mut inbox, &health),
+                heard = subscription.next() => match heard {
+                    Heard::Began(since) => {
+                        inbox.begin(since);
+                        hears = Ok(());
+                        self.seat.want(true);
+                    }
+                    Heard::Lost(why) => {
+                        hears = Err(Some(why.to_string()));
+                        // Whoever hears nothing must not sit where others could.
+                        self.seat.want(false);
+                    }
+                    Heard::Message { channel, payload } => self.hear(&channel, payload, &mut inbox),
+                    _ => {}
+                },
                 () = seat.change() => {}
+                _ = glance.tick() => if seat.term().is_none() {
+                    match self.forward(&mut inbox).await {
+                        Ok(count) => self.count(ANY, "forwarded", count),
+                        Err(error) => debug!(%error, "what is not answered was not passed on"),
+                    }
+                },
                 () = std::future::ready(()), if seat.term().is_some() && !inbox.is_empty() => {
                     if let (Some(token), Some(waiting)) = (seat.term(), inbox.take()) {
                         self.handle(token, waiting, &mut inbox).await;
@@ -121,34 +158,29 @@ impl Ambassador {
         }
     }
 
-    fn hear(&self, heard: Heard, inbox: &mut Inbox, health: &Health) {
-        match heard {
-            Heard::Began(since) => {
-                inbox.begin(since);
-                health.well();
-                // Whoever hears nothing must not sit where others could.
-                self.seat.want(true);
+    fn hear(&self, channel: &str, mut payload: Vec<u8>, inbox: &mut Inbox) {
+        let Some(answers) = self.channels.answers(channel) else {
+            // Who is not on the seat heard it as well, or could do nothing.
+            if self.seat.term().is_some() {
+                self.take_forwarded(&payload, inbox);
             }
-            Heard::Lost(why) => {
-                self.seat.want(false);
-                health.ailing(why.to_string());
+            return;
+        };
+        match request::read(channel, &payload) {
+            Err(malformed) if malformed.id.is_none() => {
+                warn!(%channel, bytes = payload.len(), "a request that cannot be answered: {malformed}");
+                self.count(request::UNKNOWN, "malformed", 1);
             }
-            Heard::Message { channel, payload } => {
-                let Some(answers) = self.channels.answers(&channel) else { return };
-                match request::read(&channel, &payload) {
-                    Err(malformed) if malformed.id.is_none() => {
-                        warn!(%channel, bytes = payload.len(), "a request that cannot be answered: {malformed}");
-                        self.count(request::UNKNOWN, "malformed", 1);
-                    }
-                    message => {
-                        if !inbox.put(message, answers) {
-                            warn!(%channel, "more requests than can wait, or one that comes again and again: passed over");
-                            self.count(request::UNKNOWN, "flood", 1);
-                        }
-                    }
+            message => {
+                // What is too long is not worth the room.
+                if payload.len() > request::LONGEST {
+                    payload = Vec::new();
+                }
+                if !inbox.put(message, channel, payload, answers) {
+                    warn!(%channel, "more requests than can wait, or one that comes again and again: passed over");
+                    self.count(request::UNKNOWN, "flood", 1);
                 }
             }
-            _ => {}
         }
     }
 
@@ -173,9 +205,14 @@ impl Ambassador {
         }
     }
 
+    /// Where the answer to a request is kept.
+    fn record(&self, waiting: &Waiting) -> String {
+        seat::place(self.site.project.key(), &format!(":answer:{}", waiting.digest()))
+    }
+
     /// What became of it; none where it was answered before.
     async fn settle(&self, token: Token, waiting: &Waiting) -> Result<Option<&'static str>, Error> {
-        let record = seat::place(self.site.project.key(), &format!(":answer:{}", waiting.digest()));
+        let record = self.record(waiting);
         let (id, reply) = match &waiting.message {
             Err(malformed) => (malformed.id.as_ref(), Some(Reply::Refused(malformed.why.clone()))),
             Ok(request) => {
@@ -203,17 +240,17 @@ impl Ambassador {
         };
         let Some(id) = id else { return Ok(Some(result)) };
         let answer = reply.map(|reply| written(id, reply)).unwrap_or_default();
-        let micros = waiting.from.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
         let arguments = [
             token.to_string(),
             waiting.answers.to_string(),
             answer,
-            micros.to_string(),
+            waiting.from.to_string(),
             waiting.heard.to_string(),
             KEPT.as_secs().to_string(),
         ];
         let keys = [self.seat.key(), &record];
-        let published = self.client().run_script(&Seat::script(ANSWER), &keys, &arguments).await?;
+        let published =
+            self.client().run_script(&Seat::script(&format!("{COUNT}\n{ANSWER}")), &keys, &arguments).await?;
         Ok((published.first().map(String::as_str) == Some("1")).then_some(result))
     }
 

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use poppo::{Checkin, Checkout, Client, Error, Guard, IssueNumber, Life, Outcome, Project, Token};
+use poppo::{Checkin, Checkout, Client, Error, Guard, Heartbeat, IssueNumber, Life, Outcome, Project, Refusal, Token};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -18,6 +18,10 @@ const TTL: Duration = Duration::from_secs(3);
 const BEAT: Duration = Duration::from_secs(1);
 /// How often who does not looks whether it is free.
 const GLANCE: Duration = Duration::from_millis(300);
+/// For so long who began to hear requests leaves the seat of one that died to those who heard more of them …
+const HESITATION: Duration = Duration::from_secs(5);
+/// … unless it has been nobody's for so long: then there is nobody else.
+const NOBODYS: Duration = Duration::from_secs(2);
 /// For how long giving it back may take when the daemon ends.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -30,46 +34,60 @@ const UNSEATED: &str = "UNSEATED";
 #[derive(Debug, Clone)]
 pub(crate) struct Seat {
     key: Arc<str>,
-    wanted: Arc<watch::Sender<bool>>,
-    term: watch::Receiver<Option<Token>>,
+    wanted: Arc<watch::Sender<Option<Instant>>>,
+    state: watch::Receiver<State>,
+}
+
+/// Whether this daemon sits there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct State {
+    /// By which token.
+    term: Option<Token>,
+    /// Why neither it nor, as far as it knows, another one does.
+    trouble: Option<String>,
 }
 
 impl Seat {
     /// The seat of this project, and who keeps it. It is not asked for before somebody [wants](Self::want) it.
     pub(crate) fn of(client: &Client, project: &str) -> (Self, Keeper) {
         let key: Arc<str> = place(project, "").into();
-        let (wanted, wants) = watch::channel(false);
-        let (sender, term) = watch::channel(None);
-        let keeper =
-            Keeper { project: client.project(key.as_ref()).without_durability(), process: name(), wants, term: sender };
-        (Self { key, wanted: Arc::new(wanted), term }, keeper)
+        let (wanted, wants) = watch::channel(None);
+        let (sender, state) = watch::channel(State::default());
+        let keeper = Keeper {
+            project: client.project(key.as_ref()).without_durability(),
+            process: name(),
+            wants,
+            state: sender,
+        };
+        (Self { key, wanted: Arc::new(wanted), state }, keeper)
     }
 
     /// Whether this daemon is able to do what the seat is there for.
     pub(crate) fn want(&self, wanted: bool) {
-        self.wanted.send_if_modified(|before| std::mem::replace(before, wanted) != wanted);
+        self.wanted.send_if_modified(|since| {
+            let is_new = since.is_some() != wanted;
+            if is_new {
+                *since = wanted.then(Instant::now);
+            }
+            is_new
+        });
     }
 
     /// The token by which this daemon sits here; none where another does, or nobody.
     pub(crate) fn term(&self) -> Option<Token> {
-        *self.term.borrow()
+        self.state.borrow().term
     }
 
-    /// Waits until that is another.
+    /// Why nobody can be found to sit here.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.state.borrow().trouble.clone()
+    }
+
+    /// Waits until one of these is another.
     pub(crate) async fn change(&mut self) {
-        if self.term.changed().await.is_err() {
+        if self.state.changed().await.is_err() {
             // The daemon ends.
             std::future::pending::<()>().await;
-        }
-    }
-
-    /// Waits until this daemon sits here, and answers its token.
-    pub(crate) async fn taken(&mut self) -> Token {
-        loop {
-            if let Some(token) = *self.term.borrow_and_update() {
-                return token;
-            }
-            self.change().await;
         }
     }
 
@@ -120,19 +138,22 @@ fn name() -> String {
 pub(crate) struct Keeper {
     project: Project,
     process: String,
-    wants: watch::Receiver<bool>,
-    term: watch::Sender<Option<Token>>,
+    /// Since when.
+    wants: watch::Receiver<Option<Instant>>,
+    state: watch::Sender<State>,
 }
 
 impl Keeper {
     /// Until the daemon ends; then the seat is given back.
     pub(crate) async fn keep(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let pause = if *self.wants.borrow_and_update() {
-                self.ask().await
-            } else {
-                self.leave().await;
-                Duration::MAX
+            let since = *self.wants.borrow_and_update();
+            let pause = match since {
+                Some(since) => self.ask(since).await,
+                None => {
+                    self.leave().await;
+                    Duration::MAX
+                }
             };
             tokio::select! {
                 () = sleep(pause) => {}
@@ -144,32 +165,53 @@ impl Keeper {
     }
 
     /// Takes the seat or stays on it; answers when to do so again.
-    async fn ask(&self) -> Duration {
+    async fn ask(&self, since: Instant) -> Duration {
+        // An answer that does not come is none: by then another may sit here.
+        let late = || Error::Timeout { url: self.project.client().url().to_owned(), after: TTL };
+        let answer = timeout(TTL, self.stay_or_take(since)).await.unwrap_or_else(|_| Err(late()));
+        let (state, pause) = match answer {
+            Ok(token) => (State { term: Some(token), trouble: None }, BEAT),
+            Err(Error::Refused(Refusal::Held(_))) => (State::default(), GLANCE),
+            Err(error) => (State { term: None, trouble: Some(error.to_string()) }, GLANCE),
+        };
+        self.set(state);
+        pause
+    }
+
+    async fn stay_or_take(&self, since: Instant) -> Result<Token, Error> {
+        let term = self.state.borrow().term;
+        if let Some(token) = term {
+            // Works at maxmemory, too, unlike a checkout.
+            match self.project.heartbeat(&Heartbeat::new(self.process.as_str())).await {
+                Ok(beat) if beat.holds(IssueNumber::FIRST, token) => return Ok(token),
+                Ok(_) | Err(Error::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let life = Life::current();
         let mut checkout = Checkout::new(IssueNumber::FIRST, self.process.as_str());
         checkout.pid = Some(life.pid);
         checkout.host = Some(life.host);
         checkout.task_type = Some("daemon".to_owned());
         checkout.ttl = Some(TTL);
-        checkout.takeover = true;
-        // An answer that does not come is none: by then another may sit here.
-        let answer = timeout(TTL, self.project.checkout(&checkout)).await;
-        let token = match answer {
-            Ok(Ok(token)) => Some(token),
-            Ok(Err(error)) => {
-                debug!(%error, seat = self.project.key(), "not taken");
-                None
-            }
-            Err(_) => None,
-        };
-        self.set(token);
-        if token.is_some() { BEAT } else { GLANCE }
+        checkout.takeover = since.elapsed() >= HESITATION || self.is_nobodys().await?;
+        self.project.checkout(&checkout).await
+    }
+
+    /// Whether nobody took the seat of one that died, although others would have.
+    async fn is_nobodys(&self) -> Result<bool, Error> {
+        let lease = self.project.get(IssueNumber::FIRST).await?;
+        let orphaned = lease.and_then(|lease| lease.orphan_since?.to_system_time());
+        let Some(orphaned) = orphaned else { return Ok(false) };
+        let now = self.project.client().time().await?;
+        Ok(now.duration_since(orphaned).is_ok_and(|age| age >= NOBODYS))
     }
 
     /// Gives the seat to whoever is next.
     async fn leave(&self) {
-        let Some(token) = *self.term.borrow() else { return };
-        self.set(None);
+        let term = self.state.borrow().term;
+        self.set(State::default());
+        let Some(token) = term else { return };
         let mut checkin = Checkin::new(IssueNumber::FIRST, self.process.as_str(), Outcome::Cancelled);
         checkin.token = Some(token);
         if let Err(error) = self.project.checkin(&checkin).await {
@@ -177,13 +219,18 @@ impl Keeper {
         }
     }
 
-    fn set(&self, token: Option<Token>) {
-        let changed = self.term.send_if_modified(|before| std::mem::replace(before, token) != token);
-        if changed {
-            match token {
-                Some(_) => info!(seat = self.project.key(), "this daemon serves the older programs now"),
-                None => info!(seat = self.project.key(), "this daemon does not serve the older programs any more"),
-            }
+    fn set(&self, state: State) {
+        let (sits, sat) = (state.term.is_some(), self.state.borrow().term.is_some());
+        self.state.send_if_modified(|before| {
+            let is_new = *before != state;
+            *before = state;
+            is_new
+        });
+        let seat = self.project.key();
+        match (sat, sits) {
+            (false, true) => info!(seat, "this daemon serves the older programs now"),
+            (true, false) => info!(seat, "this daemon does not serve the older programs any more"),
+            _ => {}
         }
     }
 }

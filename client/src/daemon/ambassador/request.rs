@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 /// What a message may be long at most, in bytes. The largest request that could be granted is shorter.
-const LONGEST: usize = 2 << 20;
+pub(super) const LONGEST: usize = 2 << 20;
 /// What an id may be long at most, in bytes.
 const LONGEST_ID: usize = 512;
 /// How much of a word that nobody knows is repeated in an answer.

@@ -13,7 +13,7 @@ use super::super::seat::{self, Seat};
 use super::adopt::Strangers;
 use super::changes::{Changes, Entry};
 use super::layout::{LEVELS, level};
-use super::{AT_ONCE, View, entry};
+use super::{AT_ONCE, State, View, entry};
 use crate::follow;
 
 /// For how long the server is asked to wait for the next event.
@@ -30,6 +30,8 @@ const REBUILD: (Duration, u32) = (Duration::from_secs(600), 50);
 const AGAIN: u32 = 5;
 /// How often tasks are listed while they change, likewise.
 const TASKS: (Duration, u32) = (Duration::from_millis(100), 10);
+/// How many held issues are looked at in each sweep.
+const HELD_AT_ONCE: usize = 256;
 /// The pause before what failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many entries of the book are asked for at a time.
@@ -49,6 +51,8 @@ struct Reading {
     again: Instant,
     tasks: Instant,
     tasks_changed: bool,
+    /// The last of the held issues that were looked at.
+    looked_at: u64,
 }
 
 impl View {
@@ -60,23 +64,27 @@ impl View {
             return Ok(());
         }
         let mut seat = self.seat.clone();
-        health.well();
         loop {
-            let token = tokio::select! {
-                () = self.site.stop.cancelled() => return Ok(()),
-                token = seat.taken() => token,
+            match seat.trouble() {
+                Some(why) => health.ailing(why),
+                None => health.well(),
+            }
+            let Some(token) = seat.term() else {
+                tokio::select! {
+                    () = self.site.stop.cancelled() => return Ok(()),
+                    () = seat.change() => continue,
+                }
             };
             let ended = tokio::select! {
                 () = self.site.stop.cancelled() => return Ok(()),
                 ended = self.keep(token, &health) => ended,
             };
             self.metrics.lag.get_or_create(&self.label()).set(0);
-            match ended {
-                Err(error) if !seat::is_unseated(&error) => {
-                    health.ailing(error.to_string());
-                    sleep(PAUSE).await;
-                }
-                _ => health.well(),
+            if let Err(error) = ended
+                && !seat::is_unseated(&error)
+            {
+                health.ailing(error.to_string());
+                sleep(PAUSE).await;
             }
         }
     }
@@ -95,6 +103,7 @@ impl View {
             again: now,
             tasks: now,
             tasks_changed: true,
+            looked_at: 0,
         };
         while self.seat.term() == Some(token) {
             if reading.rebuild <= Instant::now() {
@@ -126,17 +135,13 @@ impl View {
         let (began, token) = (Instant::now(), reading.token);
         reading.last = self.site.project.newest_event().await?;
         reading.seen = None;
-        let issues = {
+        let (issues, people) = {
             let mut state = self.state.lock().await;
             state.term = None;
             self.read(&mut state, token).await?;
-            self.site.project.list_all(None).await?
+            (state.model.issues(), state.model.people().cloned().collect::<Vec<String>>())
         };
-        for some in issues.chunks(AT_ONCE) {
-            let numbers: Vec<IssueNumber> = some.iter().map(|issue| issue.issue).collect();
-            self.refresh(token, &numbers).await?;
-        }
-        let people: Vec<String> = self.state.lock().await.model.people().cloned().collect();
+        self.refresh(token, &issues).await?;
         for some in people.chunks(AT_ONCE) {
             let (mut state, mut changes) = (self.state.lock().await, Changes::default());
             self.show_processes(&mut state, some, &mut changes);
@@ -144,6 +149,7 @@ impl View {
         }
         self.show_tasks(token).await?;
         self.drop_stale(token).await?;
+        self.forget_cleaned(token).await?;
         self.metrics.rebuilds.get_or_create(&self.label()).inc();
         let now = Instant::now();
         reading.rebuild = now + REBUILD.0.max(began.elapsed() * REBUILD.1);
@@ -188,6 +194,27 @@ impl View {
                 return Ok(());
             }
         }
+    }
+
+    /// Forgets of those that were cleaned up who was heard of since, or is unknown by now.
+    async fn forget_cleaned(&self, token: Token) -> Result<(), Error> {
+        let mut state = self.state.lock().await;
+        let State { model, cleaned, .. } = &mut *state;
+        let is_over = |process: &str, seen: &String| {
+            model.person(process).is_none_or(|person| person.last_seen.as_ref() != Some(seen))
+        };
+        let over: Vec<String> = cleaned
+            .iter()
+            .filter(|(process, seen)| is_over(process, seen))
+            .map(|(process, _)| process.clone())
+            .collect();
+        let script = Seat::script("for i = 2, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end return {}");
+        for some in over.chunks(AT_ONCE) {
+            let arguments = [&[token.to_string()], some].concat();
+            self.script(&script, &[self.seat.key(), &self.place(":cleaned")], &arguments).await?;
+            cleaned.retain(|process, _| !some.contains(process));
+        }
+        Ok(())
     }
 
     /// What happened since, or what happens within a round.
@@ -236,9 +263,23 @@ impl View {
             self.show_processes(&mut state, some, &mut changes);
             self.make(reading.token, changes).await?;
         }
+        self.look_at_held(reading).await?;
         self.drop_forgotten(reading.token).await?;
         reading.tasks_changed = true;
         self.sign(reading).await
+    }
+
+    /// Looks at some issues that are held, others each time: whoever has one may say another type or, of all it has, another
+    /// PID, without an event.
+    async fn look_at_held(&self, reading: &mut Reading) -> Result<(), Error> {
+        let some: Vec<IssueNumber> = {
+            let state = self.state.lock().await;
+            let behind = state.model.held().iter().filter(|number| number.get() > reading.looked_at);
+            behind.take(HELD_AT_ONCE).copied().collect()
+        };
+        // At the end, it begins anew.
+        reading.looked_at = if some.len() == HELD_AT_ONCE { some.last().map_or(0, |number| number.get()) } else { 0 };
+        self.refresh(reading.token, &some).await
     }
 
     /// Removes the issues that the project keeps no longer, which it does without a word, those that ended first first.

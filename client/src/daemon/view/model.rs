@@ -7,7 +7,7 @@ use poppo::{Issue, IssueNumber, Process, ProcessState, Status};
 /// A run of an issue: the one that goes on, or the last.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Work {
-    pub(super) process: String,
+    pub(super) process: Option<String>,
     pub(super) held: bool,
     pub(super) status: Status,
     pub(super) task_type: Option<String>,
@@ -16,17 +16,16 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// None where nobody had the issue.
-    pub(super) fn of(issue: &Issue) -> Option<Self> {
+    pub(super) fn of(issue: &Issue) -> Self {
         let held = issue.status == Status::Processing;
         let time = if held { &issue.start_time } else { &issue.end_time };
-        Some(Self {
-            process: issue.process.clone()?,
+        Self {
+            process: issue.process.clone(),
             held,
             status: issue.status,
             task_type: issue.task_type.clone(),
             time: time.as_ref().map(ToString::to_string).unwrap_or_default(),
-        })
+        }
     }
 }
 
@@ -79,7 +78,7 @@ impl Model {
     pub(super) fn new(issues: &[Issue], processes: &[Process]) -> Self {
         let mut model = Self::default();
         for issue in issues {
-            model.put(issue.issue, Work::of(issue));
+            model.put(issue.issue, Some(Work::of(issue)));
         }
         model.meet(processes);
         model
@@ -87,8 +86,8 @@ impl Model {
 
     /// An issue as it is now; answers the processes of which something else is true since.
     pub(super) fn see(&mut self, number: IssueNumber, issue: Option<&Issue>) -> BTreeSet<String> {
-        let before = self.put(number, issue.and_then(Work::of)).map(|work| work.process);
-        let now = self.works.get(&number).map(|work| work.process.clone());
+        let before = self.put(number, issue.map(Work::of)).and_then(|work| work.process);
+        let now = issue.and_then(|issue| issue.process.clone());
         if let Some((issue, process)) = issue.zip(now.as_ref()).filter(|(issue, _)| issue.status == Status::Processing)
         {
             let person = Person::holding(issue);
@@ -140,6 +139,10 @@ impl Model {
         Some((number.get(), self.works.get(number)?))
     }
 
+    pub(super) fn issues(&self) -> Vec<IssueNumber> {
+        self.works.keys().copied().collect()
+    }
+
     pub(super) fn knows(&self, issue: IssueNumber) -> bool {
         self.works.contains_key(&issue)
     }
@@ -158,17 +161,21 @@ impl Model {
         let before = self.works.remove(&number);
         if let Some(before) = &before {
             self.ended.remove(&(before.time.clone(), number));
-            if let Some(works) = self.by_process.get_mut(&before.process) {
+            if let Some(process) = &before.process
+                && let Some(works) = self.by_process.get_mut(process)
+            {
                 works.remove(&(before.held, before.time.clone(), number));
                 if works.is_empty() {
-                    self.by_process.remove(&before.process);
+                    self.by_process.remove(process);
                 }
             }
         }
         self.held.remove(&number);
         if let Some(work) = work {
-            let place = (work.held, work.time.clone(), number);
-            self.by_process.entry(work.process.clone()).or_default().insert(place);
+            if let Some(process) = &work.process {
+                let place = (work.held, work.time.clone(), number);
+                self.by_process.entry(process.clone()).or_default().insert(place);
+            }
             if work.held {
                 self.held.insert(number);
             } else {
