@@ -180,6 +180,12 @@ impl Client {
         self.durability
     }
 
+    /// Whether the URL names a cluster: then keys of different slots are on different servers.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        self.links().is_some_and(Links::is_cluster)
+    }
+
     pub(crate) fn without_durability(&self) -> Self {
         Self { backend: self.backend.clone(), durability: None }
     }
@@ -512,18 +518,17 @@ fn words(command: &Cmd) -> Vec<Vec<u8>> {
     command.args_iter().map(word).collect()
 }
 
-/// The project that a command is about: the first argument of all that are about one.
+/// The project that a command is about: the first argument of all that are about one, and the first key of a script.
 fn project_of(command: &Cmd) -> String {
-    match command.args_iter().nth(1) {
-        Some(redis::Arg::Simple(key)) if command.args_iter().next().is_some_and(is_poppos) => {
-            String::from_utf8_lossy(key).into_owned()
-        }
+    let place = match command.args_iter().next() {
+        Some(redis::Arg::Simple(name)) if name.starts_with(b"POPPO.") => 1,
+        Some(redis::Arg::Simple(b"EVAL")) => 3,
+        _ => return String::new(),
+    };
+    match command.args_iter().nth(place) {
+        Some(redis::Arg::Simple(key)) => String::from_utf8_lossy(key).into_owned(),
         _ => String::new(),
     }
-}
-
-fn is_poppos(name: redis::Arg<&[u8]>) -> bool {
-    matches!(name, redis::Arg::Simple(name) if name.starts_with(b"POPPO."))
 }
 
 /// Whether a module's version is one whose commands may be fewer than ours.
@@ -641,6 +646,7 @@ mod tests {
             project_of(&cmd)
         };
         assert_eq!(project(&["POPPO.GET", "p", "1"]), "p");
+        assert_eq!(project(&["EVAL", "return 1", "1", "k", "a"]), "k");
         assert_eq!(project(&["WAIT", "1", "1"]), "");
         assert_eq!(project(&["TIME"]), "");
     }

@@ -61,7 +61,9 @@ mod published;
 mod queue;
 mod random;
 mod requests;
+mod scripts;
 mod spool;
+mod subscription;
 mod types;
 mod url;
 mod worker;
@@ -84,7 +86,9 @@ pub use published::{Message, Published};
 pub use queue::answers::{Claimed, Task};
 pub use queue::requests::{Claim, Enqueue, Priority, TaskState};
 pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
+pub use scripts::Guard;
 pub use spool::{Delivered, Delivery, Spool, Spooled, Unusable};
+pub use subscription::{Heard, Subscription};
 pub use types::{
     Block, Cancelled, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status,
     Timestamp, Token, Verdict,

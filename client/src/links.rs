@@ -15,7 +15,7 @@ use crate::address::{Address, Arrangement, Node};
 use crate::{Error, decode};
 
 /// For how long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// For how long a command may take to be answered. Generous, since a server that persists may pause.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -151,6 +151,11 @@ impl Links {
         state.routes.clear();
         state.shared.clear();
         state.spare.clear();
+    }
+
+    /// How to reach a server by a connection that is not kept here.
+    pub(crate) fn subscriber(&self, node: &Node) -> RedisResult<redis::Client> {
+        self.address.subscriber(node)
     }
 
     pub(crate) fn is_cluster(&self) -> bool {

@@ -209,6 +209,13 @@ impl Config {
         if let Some(twice) = self.projects.iter().find(|project| !keys.insert(&project.key)) {
             return Err(format!("project {} is there twice", twice.key));
         }
+        let mut bare = self.projects.iter().filter(|project| project.legacy_view == LegacyView::Bare);
+        if let (Some(one), Some(other)) = (bare.next(), bare.next()) {
+            let (one, other) = (&one.key, &other.key);
+            return Err(format!(
+                "projects {one} and {other} both have legacy-view = \"bare\", whose keys bear no project's name"
+            ));
+        }
         if self.duties.http && self.http.listen.is_open_to_others() && self.http.token.is_none() {
             return Err(format!(
                 "http.listen is {}, which others than this host can reach: that needs http.token or http.token-file",

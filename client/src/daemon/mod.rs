@@ -10,11 +10,17 @@
 //! | `repair` | duty 2 |
 //! | `template` | texts with places for values |
 //! | `labels` | duty 3 |
+//! | `ambassador` | duty 5 |
+//! | `view` | duty 6 |
+//! | `seat` | which daemon does those two for a project |
+//! | `older` | puts those two together |
+//! | `records` | reads many issues whole |
 //! | `http` | duty 7 |
 //! | `github` | GitHub's API, for the duties that speak with it |
 //! | `metrics` | what `/metrics` shows |
 //! | `log` | what is logged, and how |
 
+mod ambassador;
 mod board;
 pub(crate) mod config;
 mod duty;
@@ -24,9 +30,13 @@ pub(crate) mod labels;
 mod liveness;
 pub(crate) mod log;
 mod metrics;
+mod older;
+mod records;
 mod repair;
+mod seat;
 mod session;
 mod template;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +55,7 @@ use self::github::{Github, GithubError, Repo};
 use self::http::Desk;
 use self::metrics::Projects;
 use self::repair::Comments;
+pub(crate) use self::view::signature as view_signature;
 
 /// For how long duties may take to end what they are at, once they are told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -71,6 +82,7 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
     let github = Github::new(&config.github, &mut registry);
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
+    let older = older::Programs::new(&config, &mut registry);
     for project in &config.projects {
         let site = Site {
             project: client.project(project.key.as_str()),
@@ -108,6 +120,7 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
                 Err(Absent::Unusable(why)) => health.given_up(why),
             }
         }
+        older.serve(&site, &board, &mut duties);
     }
     if config.duties.http {
         let projects = config.projects.iter().map(|project| client.project(project.key.as_str())).collect();

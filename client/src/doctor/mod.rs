@@ -15,6 +15,7 @@ mod redis_cli;
 mod replication;
 mod server;
 mod spool;
+mod view;
 
 use poppo::Project;
 use serde::Serialize;
@@ -104,6 +105,7 @@ pub(crate) async fn examine(project: &Project) -> Vec<Finding> {
         findings.extend(logbook::judge(&facts));
         findings.extend(project::judge(&facts));
         findings.extend(daemon::judge(&facts));
+        findings.extend(view::judge(&facts, &view::ask(project).await));
     }
     findings.extend(spool::judge());
     findings
