@@ -63,6 +63,19 @@ pub(crate) struct Duties {
     pub(crate) http: bool,
 }
 
+impl Duties {
+    /// Nothing is done.
+    pub(crate) const NONE: Self = Self {
+        liveness: false,
+        repair: false,
+        labels: false,
+        intake: false,
+        ambassador: false,
+        view: false,
+        http: false,
+    };
+}
+
 impl Default for Duties {
     fn default() -> Self {
         Self { liveness: true, repair: true, labels: true, intake: true, ambassador: true, view: true, http: true }
@@ -169,7 +182,12 @@ impl Config {
             None => String::new(),
         };
         let name = file.map_or_else(|| DEFAULT_FILE.into(), Path::to_string_lossy);
-        let mut config = environment::read(&text, &name, variable)?;
+        Self::parse(&text, &name, variable)
+    }
+
+    /// Reads a text, which is called by a name where something is wrong with it, and what the environment has to say.
+    pub(crate) fn parse(text: &str, name: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let mut config = environment::read(text, name, variable)?;
         if config.projects.is_empty() {
             config.projects.push(ProjectConfig::of(DEFAULT_PROJECT));
         }
