@@ -373,18 +373,18 @@ fn own_error(value: Value) -> Result<Value, RedisError> {
     if matches!(value, Value::ServerError(_)) { value.extract_error() } else { Ok(value) }
 }
 
-/// The project that a command is about: the first argument of all that are about one.
+/// The project that a command is about, or whatever else its key is: the first argument of all that have one.
 fn project_of(command: &Cmd) -> String {
     match command.args_iter().nth(1) {
-        Some(redis::Arg::Simple(key)) if command.args_iter().next().is_some_and(is_poppos) => {
+        Some(redis::Arg::Simple(key)) if command.args_iter().next().is_some_and(has_key) => {
             String::from_utf8_lossy(key).into_owned()
         }
         _ => String::new(),
     }
 }
 
-fn is_poppos(name: redis::Arg<&[u8]>) -> bool {
-    matches!(name, redis::Arg::Simple(name) if name.starts_with(b"POPPO."))
+fn has_key(name: redis::Arg<&[u8]>) -> bool {
+    matches!(name, redis::Arg::Simple(name) if name.starts_with(b"POPPO.") || [&b"HMGET"[..], b"HSET", b"HDEL"].contains(&name))
 }
 
 /// Whether a module's version is one whose commands may be fewer than ours.
@@ -502,6 +502,7 @@ mod tests {
             project_of(&cmd)
         };
         assert_eq!(project(&["POPPO.GET", "p", "1"]), "p");
+        assert_eq!(project(&["HMGET", "{p}:notes", "f"]), "{p}:notes");
         assert_eq!(project(&["WAIT", "1", "1"]), "");
         assert_eq!(project(&["TIME"]), "");
     }

@@ -59,6 +59,7 @@ mod published;
 mod queue;
 mod random;
 mod requests;
+mod shelf;
 mod spool;
 mod types;
 mod url;
@@ -80,6 +81,7 @@ pub use published::{Message, Published};
 pub use queue::answers::{Claimed, Task};
 pub use queue::requests::{Claim, Enqueue, Priority, TaskState};
 pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
+pub use shelf::Shelf;
 pub use spool::{Delivered, Delivery, Spool, Spooled, Unusable};
 pub use types::{
     Block, Cancelled, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status,
