@@ -8,6 +8,7 @@
 //! | `session` | what a duty does while its server is there, again and again |
 //! | `liveness` | duty 1 |
 //! | `repair` | duty 2 |
+//! | `intake` | duty 4 |
 //! | `template` | texts with places for values |
 //! | `http` | duty 7 |
 //! | `github` | GitHub's API, for the duties that speak with it |
@@ -19,6 +20,7 @@ pub(crate) mod config;
 mod duty;
 mod github;
 mod http;
+mod intake;
 mod liveness;
 pub(crate) mod log;
 mod metrics;
@@ -37,9 +39,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::board::Board;
-use self::config::{Config, ProjectConfig};
+use self::config::{Config, ProjectConfig, Repository};
 use self::duty::Duty;
+use self::github::{Github, Repo};
 use self::http::Desk;
+use self::intake::{Bells, Webhooks};
 use self::repair::Comments;
 
 /// For how long duties may take to end what they are at, once they are told to.
@@ -63,6 +67,9 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
     let board = Arc::new(Board::default());
     let mut registry = metrics::registry(&board);
     let (watching, mending) = (liveness::Metrics::new(&mut registry), repair::Metrics::new(&mut registry));
+    let taking = intake::Metrics::new(&mut registry);
+    let github = Github::new(&config.github, &mut registry).map_err(|error| error.to_string());
+    let mut bells = Bells::default();
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
     for project in &config.projects {
@@ -82,15 +89,28 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
             });
         }
         if config.duties.repair {
-            let (mending, comments) = (mending.clone(), comments(&config, project));
+            let (site, mending, comments) = (site.clone(), mending.clone(), comments(&config, project));
             let health = board.post(Some(site.project.key()), Duty::Repair);
             duty::spawn(&mut duties, health, stop.clone(), move |health| {
                 repair::run(site.clone(), mending.clone(), Arc::clone(&orphans), comments.clone(), health)
             });
         }
+        if config.duties.intake {
+            let health = board.post(Some(site.project.key()), Duty::Intake);
+            match source(project, &github) {
+                Ok((repo, repository)) => {
+                    let (site, bell, taking) = (site.clone(), bells.hang(repository), taking.clone());
+                    duty::spawn(&mut duties, health, stop.clone(), move |health| {
+                        intake::run(site.clone(), repo.clone(), Arc::clone(&bell), taking.clone(), health)
+                    });
+                }
+                Err(why) => health.off(why),
+            }
+        }
     }
     if config.duties.http {
-        let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry) };
+        let webhooks = Webhooks::new(&config.http.webhook_secrets, bells, taking);
+        let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry), webhooks };
         let (http, end) = (config.http.clone(), stop.clone());
         duty::spawn(&mut duties, board.post(None, Duty::Http), stop.clone(), move |health| {
             let (http, desk, end) = (http.clone(), desk.clone(), end.clone());
@@ -103,6 +123,19 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
         Ok(()) => info!("the daemon has ended"),
         Err(_) => warn!(left = duties.len(), "the daemon ends without having waited for all of its duties"),
     }
+}
+
+/// Where a project's issues are taken from, or why they are not.
+fn source<'a>(
+    project: &'a ProjectConfig,
+    github: &Result<Option<Github>, String>,
+) -> Result<(Repo, &'a Repository), String> {
+    let repository = project.repository.as_ref().ok_or("the project has no repository")?;
+    let github = github.as_ref().map_err(Clone::clone)?.as_ref().ok_or("there is no token for GitHub")?;
+    if project.intake.authors.is_empty() {
+        return Err("project.intake.authors names nobody".to_owned());
+    }
+    Ok((github.repo(repository), repository))
 }
 
 /// Who writes comments on a project's issues, or why nobody does.

@@ -5,6 +5,7 @@ mod access;
 mod clock;
 mod daemon;
 mod facts;
+mod intake;
 mod logbook;
 mod memory;
 mod persistence;
@@ -99,6 +100,7 @@ pub(crate) async fn examine(project: &Project) -> Vec<Finding> {
         findings.extend(project::judge(&facts));
         findings.extend(daemon::judge(&facts));
     }
+    findings.extend(intake::judge(project.key()));
     findings.extend(spool::judge());
     findings
 }
