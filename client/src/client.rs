@@ -518,10 +518,12 @@ fn words(command: &Cmd) -> Vec<Vec<u8>> {
     command.args_iter().map(word).collect()
 }
 
-/// The project that a command is about: the first argument of all that are about one, and the first key of a script.
+/// The project that a command is about, or whatever else its key is: the first argument of all that have one, and the first key
+/// of a script.
 fn project_of(command: &Cmd) -> String {
     let place = match command.args_iter().next() {
         Some(redis::Arg::Simple(name)) if name.starts_with(b"POPPO.") => 1,
+        Some(redis::Arg::Simple(b"HMGET" | b"HSET" | b"HDEL")) => 1,
         Some(redis::Arg::Simple(b"EVAL")) => 3,
         _ => return String::new(),
     };
@@ -647,6 +649,7 @@ mod tests {
         };
         assert_eq!(project(&["POPPO.GET", "p", "1"]), "p");
         assert_eq!(project(&["EVAL", "return 1", "1", "k", "a"]), "k");
+        assert_eq!(project(&["HMGET", "{p}:notes", "f"]), "{p}:notes");
         assert_eq!(project(&["WAIT", "1", "1"]), "");
         assert_eq!(project(&["TIME"]), "");
     }

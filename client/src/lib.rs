@@ -62,6 +62,7 @@ mod queue;
 mod random;
 mod requests;
 mod scripts;
+mod shelf;
 mod spool;
 mod subscription;
 mod types;
@@ -87,6 +88,7 @@ pub use queue::answers::{Claimed, Task};
 pub use queue::requests::{Claim, Enqueue, Priority, TaskState};
 pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
 pub use scripts::Guard;
+pub use shelf::Shelf;
 pub use spool::{Delivered, Delivery, Spool, Spooled, Unusable};
 pub use subscription::{Heard, Subscription};
 pub use types::{

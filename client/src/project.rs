@@ -203,6 +203,20 @@ impl Project {
         self.client.ask("POPPO.EVICT", &evict.command(&self.key), decode::word).await
     }
 
+    /// Takes an issue that nobody has and gives it back at once with this outcome, in one round trip: for who knows how it
+    /// ended without having worked on it. The same again is harmless.
+    ///
+    /// # Errors
+    /// [`Refusal::Held`](crate::Refusal::Held) where somebody has it; nothing is changed then.
+    pub async fn settle(&self, checkout: &Checkout, checkin: &Checkin) -> Result<(), Error> {
+        let commands = [checkout.command(&self.key), checkin.command(&self.key)];
+        // Whatever the first is refused with, the second is, too.
+        for answer in self.client.ask_all("POPPO.CHECKIN", &commands, |_| Ok(())).await? {
+            answer?;
+        }
+        Ok(())
+    }
+
     /// Everything known of an issue; none where it is unknown.
     ///
     /// Example: [`Project`].

@@ -16,6 +16,8 @@ use poppo::Life;
 use serde::Deserialize;
 
 pub(crate) use self::intake::IntakeConfig;
+#[cfg(test)]
+pub(crate) use self::intake::Login;
 pub(crate) use self::labels::{Label, LabelsConfig};
 pub(crate) use self::repair::{Language, Policy, RepairConfig};
 pub(crate) use self::secret::Secret;

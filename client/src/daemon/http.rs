@@ -1,5 +1,5 @@
 //! Duty 7: answers on HTTP. `/healthz` says that the daemon runs, `/readyz` that it and all its duties do what they are
-//! there for, `/metrics` what they did.
+//! there for, `/metrics` what they did; and the webhooks of intake come in here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Board, Health};
 use super::config::{HttpConfig, Secret};
 use super::duty::Trouble;
+use super::intake::Webhooks;
 use super::metrics::{self, Projects};
 
 /// What the answers are made of.
@@ -30,6 +31,8 @@ pub(crate) struct Desk {
     pub(crate) registry: Arc<Registry>,
     /// What the projects count, which is part of the registry.
     pub(crate) projects: Projects,
+    /// Where GitHub's webhooks go; none where they are not wanted.
+    pub(crate) webhooks: Option<Webhooks>,
 }
 
 /// Answers until the daemon ends. `announce` is told where.
@@ -53,6 +56,8 @@ pub(crate) async fn run(
 }
 
 fn router(desk: Desk, token: Option<Secret>) -> Router {
+    // They are signed, and GitHub knows no token of ours.
+    let webhooks = desk.webhooks.clone().map(Webhooks::router).unwrap_or_default();
     Router::new()
         .route("/readyz", get(readyz))
         .route("/metrics", get(show_metrics))
@@ -63,6 +68,7 @@ fn router(desk: Desk, token: Option<Secret>) -> Router {
         }))
         // Whoever restarts what does not answer has no token.
         .route("/healthz", get(|| async { "ok\n" }))
+        .merge(webhooks)
 }
 
 /// Whether a request shows the token. Compared by their digests, so that the time it takes tells nothing.

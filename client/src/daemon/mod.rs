@@ -8,6 +8,7 @@
 //! | `session` | what a duty does while its server is there, again and again |
 //! | `liveness` | duty 1 |
 //! | `repair` | duty 2 |
+//! | `intake` | duty 4 |
 //! | `template` | texts with places for values |
 //! | `labels` | duty 3 |
 //! | `ambassador` | duty 5 |
@@ -26,6 +27,7 @@ pub(crate) mod config;
 mod duty;
 pub(crate) mod github;
 mod http;
+mod intake;
 pub(crate) mod labels;
 mod liveness;
 pub(crate) mod log;
@@ -53,6 +55,7 @@ use self::config::{Config, ProjectConfig, Repository};
 use self::duty::Duty;
 use self::github::{Github, GithubError, Repo};
 use self::http::Desk;
+use self::intake::{Bells, Webhooks};
 use self::metrics::Projects;
 use self::repair::Comments;
 pub(crate) use self::view::signature as view_signature;
@@ -78,8 +81,9 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
     let board = Arc::new(Board::default());
     let mut registry = metrics::registry(&board);
     let (watching, mending) = (liveness::Metrics::new(&mut registry), repair::Metrics::new(&mut registry));
-    let labelling = labels::Metrics::new(&mut registry);
+    let (labelling, taking) = (labels::Metrics::new(&mut registry), intake::Metrics::new(&mut registry));
     let github = Github::new(&config.github, &mut registry);
+    let mut bells = Bells::default();
     let mut duties = JoinSet::new();
     let host: Arc<str> = config.host().into();
     let older = older::Programs::new(&config, &mut registry);
@@ -120,13 +124,27 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
                 Err(Absent::Unusable(why)) => health.given_up(why),
             }
         }
+        if config.duties.intake {
+            let health = board.post(Some(site.project.key()), Duty::Intake);
+            match source(&github, project) {
+                Ok((repository, repo)) => {
+                    let (site, bell, taking) = (site.clone(), bells.hang(&repository), taking.clone());
+                    duty::spawn(&mut duties, health, stop.clone(), move |health| {
+                        intake::run(site.clone(), repo.clone(), Arc::clone(&bell), taking.clone(), health)
+                    });
+                }
+                Err(Absent::Unwanted(why)) => health.off(why),
+                Err(Absent::Unusable(why)) => health.given_up(why),
+            }
+        }
         older.serve(&site, &board, &mut duties);
     }
     if config.duties.http {
         let projects = config.projects.iter().map(|project| client.project(project.key.as_str())).collect();
         let projects = Projects::new(client.clone(), projects);
         registry.register_collector(Box::new(projects.clone()));
-        let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry), projects };
+        let webhooks = Webhooks::new(&config.http.webhook_secrets, bells, taking);
+        let desk = Desk { board: Arc::clone(&board), registry: Arc::new(registry), projects, webhooks };
         let (http, end) = (config.http.clone(), stop.clone());
         duty::spawn(&mut duties, board.post(None, Duty::Http), stop.clone(), move |health| {
             let (http, desk, end) = (http.clone(), desk.clone(), end.clone());
@@ -160,6 +178,16 @@ fn on_github(
         Ok(Some(github)) => Ok((repository.clone(), github.repo(repository))),
         Ok(None) => Err(Absent::Unwanted("there is no token for GitHub")),
         Err(error) => Err(Absent::Unusable(error.to_string())),
+    }
+}
+
+/// Where a project's issues are taken from, or why they are not.
+fn source(github: &Result<Option<Github>, GithubError>, project: &ProjectConfig) -> Result<(Repository, Repo), Absent> {
+    let found = on_github(github, project)?;
+    if project.intake.authors.is_empty() {
+        Err(Absent::Unwanted("project.intake.authors names nobody"))
+    } else {
+        Ok(found)
     }
 }
 

@@ -7,6 +7,7 @@ mod daemon;
 mod facts;
 mod file;
 pub(crate) mod github;
+mod intake;
 mod logbook;
 mod memory;
 mod persistence;
@@ -107,6 +108,7 @@ pub(crate) async fn examine(project: &Project) -> Vec<Finding> {
         findings.extend(daemon::judge(&facts));
         findings.extend(view::judge(&facts, &view::ask(project).await));
     }
+    findings.extend(intake::judge(project.key()));
     findings.extend(spool::judge());
     findings
 }

@@ -9,6 +9,7 @@
 //! | `repo` | what can be asked of a repository over REST, `comments` what is said there |
 //! | `graphql` | operations of many fields, some of which may fail |
 //! | `types` | what GitHub tells of |
+//! | `viewer` | who we are to GitHub |
 //! | `error` | what can go wrong |
 //!
 //! Every request waits for the pacer of its credential. One that changes nothing, or nothing more when it is sent twice, is
@@ -23,6 +24,7 @@ mod pacer;
 pub(crate) mod repo;
 mod told;
 mod types;
+mod viewer;
 mod wire;
 
 use std::fmt;
@@ -41,7 +43,7 @@ pub(crate) use self::error::{Cause, GithubError};
 use self::metrics::Metrics;
 use self::pacer::Kind;
 use self::told::Told;
-pub(crate) use self::types::{About, Comment, Issue, Label, is_same_name};
+pub(crate) use self::types::{About, Comment, Issue, Label, User, is_same_name};
 use self::wire::{Answer, HttpWire, Silence, Wire};
 use super::config::{GithubConfig, Repository};
 

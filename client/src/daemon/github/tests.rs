@@ -158,3 +158,14 @@ async fn a_graphql_limit_with_status_200_is_waited_for() {
     assert!(repo.issue(1).await.is_err());
     assert_eq!(script.asked().len(), 1, "nothing is sent meanwhile");
 }
+
+#[tokio::test(start_paused = true)]
+async fn we_know_under_which_name_we_write() {
+    let (repo, script) = repo(vec![answer(200, r#"{"login":"octocat","id":1}"#)]);
+    assert_eq!(repo.own_login().await.unwrap().as_deref(), Some("octocat"));
+    assert_eq!(script.asked(), [format!("GET https://api.github.com/user by {SECRET}")]);
+    let (repo, _) = self::repo(vec![answer(403, r#"{"message":"Resource not accessible by integration"}"#)]);
+    assert_eq!(repo.own_login().await.unwrap(), None);
+    let (repo, _) = self::repo(vec![answer(401, "{}")]);
+    assert_eq!(repo.own_login().await.unwrap_err().cause, Cause::Unauthorized);
+}

@@ -27,6 +27,9 @@ pub(crate) struct Issue {
     pub(crate) created_at: String,
     #[serde(default)]
     pub(crate) updated_at: String,
+    /// How many comments there are.
+    #[serde(default)]
+    pub(crate) comments: u64,
     #[serde(default, deserialize_with = "is_there")]
     pub(crate) pull_request: bool,
 }
