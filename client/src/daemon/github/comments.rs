@@ -4,25 +4,10 @@ use http::Method;
 use serde_json::json;
 
 use super::pacer::Kind;
-use super::repo::{Fresh, Tag, segment};
+use super::repo::segment;
 use super::{Call, Comment, GithubError, Repo};
 
 impl Repo {
-    /// Comments on all issues that were written or edited at that time or later, as GitHub writes times; in the order of
-    /// their last change.
-    #[allow(dead_code, reason = "for intake")]
-    pub(crate) async fn comments(
-        &self,
-        since: Option<&str>,
-        seen: Option<&Tag>,
-    ) -> Result<Fresh<Comment>, GithubError> {
-        let mut path = format!("{}?sort=updated&direction=asc&per_page=100", self.path("/issues/comments"));
-        if let Some(since) = since {
-            path.push_str(&format!("&since={}", segment(since)));
-        }
-        self.list(path, seen).await
-    }
-
     /// Comments on one issue, the oldest first.
     pub(crate) async fn comments_on(&self, number: u64, since: Option<&str>) -> Result<Vec<Comment>, GithubError> {
         let mut path = format!("{}?per_page=100", self.path(&format!("/issues/{number}/comments")));

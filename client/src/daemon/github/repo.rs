@@ -147,14 +147,6 @@ impl Repo {
         }
     }
 
-    /// Closes an issue.
-    #[allow(dead_code, reason = "for intake")]
-    pub(crate) async fn close_issue(&self, number: u64, is_done: bool) -> Result<(), GithubError> {
-        let reason = if is_done { "completed" } else { "not_planned" };
-        let body = json!({ "state": "closed", "state_reason": reason });
-        self.call(Call::change(Method::PATCH, self.path(&format!("/issues/{number}")), &body)).await.map(drop)
-    }
-
     /// A list with all its pages.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,

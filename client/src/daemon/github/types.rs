@@ -35,9 +35,12 @@ pub(crate) struct Issue {
 }
 
 impl Issue {
-    #[allow(dead_code, reason = "for intake")]
     pub(crate) fn is_open(&self) -> bool {
         self.state != "closed"
+    }
+
+    pub(crate) fn has_label(&self, name: &str) -> bool {
+        self.labels.iter().any(|label| is_same_name(label, name))
     }
 }
 
@@ -69,17 +72,6 @@ pub(crate) struct Comment {
     pub(crate) created_at: String,
     #[serde(default)]
     pub(crate) updated_at: String,
-    /// Where the issue is, which ends in its number.
-    #[serde(default)]
-    pub(crate) issue_url: String,
-}
-
-impl Comment {
-    /// The number of the issue that it is on.
-    #[allow(dead_code, reason = "for intake")]
-    pub(crate) fn issue(&self) -> Option<u64> {
-        self.issue_url.rsplit('/').next()?.parse().ok()
-    }
 }
 
 /// A repository, and what the token may do there.
@@ -195,12 +187,5 @@ mod tests {
         assert_eq!((first.labels.as_slice(), first.pull_request), (["a".to_owned(), "b".to_owned()].as_slice(), true));
         assert_eq!((third.labels.len(), third.pull_request, third.is_open()), (0, false, true));
         assert!(serde_json::from_str::<Lenient<Issue>>(r#"{"unexpected":[null,[]]}"#).is_err());
-    }
-
-    #[test]
-    fn a_comment_knows_its_issue() {
-        let text = r#"{"id":5,"issue_url":"https://api.github.com/repos/a/b/issues/17"}"#;
-        let comment: Comment = serde_json::from_str(text).unwrap();
-        assert_eq!(comment.issue(), Some(17));
     }
 }
