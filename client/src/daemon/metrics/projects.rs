@@ -104,7 +104,7 @@ impl Page<'_> {
         }
         self.now()?;
         self.since_creation()?;
-        let times = "Poppo counts these in buckets of its own, an eighth of a power of two wide";
+        let times = "The bounds are the server's own, each four times the one before";
         self.histogram("wait", &format!("From when a task was ready to its claim. {times}"), |stats| &stats.wait)?;
         self.histogram("hold", &format!("From a checkout to the end of its lease. {times}"), |stats| &stats.hold)?;
         let help = format!("From when a lease became an orphan to its repair. {times}");
