@@ -106,6 +106,7 @@ fn read_tasks(text: &str) -> Result<Vec<Task>, Failure> {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
+    context.refuse_file("demo")?;
     let mut stops = Stops::listen()?;
     let text = args.issues.as_deref().map_or_else(|| Ok(ISSUES.to_owned()), fs::read_to_string)?;
     let tasks = read_tasks(&text)?;

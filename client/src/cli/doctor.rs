@@ -15,7 +15,7 @@ use crate::output::{Output, Tone, one_line};
 /// Is the server there and new enough, is the module loaded and of this version, is everything on disk, may a project be
 /// evicted, do the clocks agree, may this user run every command, do the replicas follow, did anything fail inside, and does
 /// somebody look after orphans and dead tasks? Each is a line: ok, warning or failed, and below what is not ok, how to mend
-/// it. It changes nothing.
+/// it. It changes nothing. Of a file (file:///…) it is checked whether it can be read, locked and replaced.
 ///
 /// Where the user may not ask whether a command is allowed (ACL DRYRUN), the command is sent with arguments that are
 /// refused; the server's count of refusals grows by those.

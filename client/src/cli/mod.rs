@@ -36,7 +36,7 @@ use clap::{Parser, Subcommand};
 use poppo::{Durability, Error, Project};
 
 use crate::discover;
-use crate::exit::Failure;
+use crate::exit::{Failure, USAGE};
 use crate::output::Output;
 
 /// The heading of the options that all subcommands take.
@@ -55,7 +55,7 @@ const DEFAULT_PROJECT: &str = "poppo";
 /// another. `poppo run` works on one issue by its number.
 ///
 /// Everything is kept by a Redis server that has the Poppo module loaded. `poppo up` runs one; `poppo demo` shows it
-/// all at work, with a worker killed and another one frozen.
+/// all at work, with a worker killed and another one frozen. On a single machine a file will do: --url file:///path.
 #[derive(Debug, Parser)]
 #[command(
     name = "poppo",
@@ -92,7 +92,8 @@ pub(crate) struct Cli {
         value_name = "URL",
         help_heading = COMMON,
         help = "The server: redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
-                redis+sentinel://host,host/primary or redis+cluster://host,host"
+                redis+sentinel://host,host/primary or redis+cluster://host,host; or, without a server, \
+                file:///path/to/file.json"
     )]
     url: Option<String>,
 
@@ -183,6 +184,20 @@ fn copies(text: &str) -> Result<Copies, String> {
 }
 
 impl Context {
+    /// Refuses a file's URL, for what runs a server of its own.
+    pub(crate) fn refuse_file(&self, command: &str) -> Result<(), Failure> {
+        match self.url.as_deref().filter(|url| url.starts_with("file:")) {
+            Some(url) => Err(Failure::new(
+                USAGE,
+                "USAGE",
+                format!(
+                    "`poppo {command}` runs a server, and {url} is a file, which needs none: leave --url and POPPO_URL out"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The project on the server that is meant, connected.
     pub(crate) async fn project(&self) -> Result<Project, Failure> {
         let client = discover::connect(self.url.as_deref()).await?;

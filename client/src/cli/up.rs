@@ -41,6 +41,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
+    context.refuse_file("up")?;
     // Listened to from the start, so that Ctrl-C during a long load stops the server cleanly, too.
     let mut stops = Stops::listen()?;
     let options = Options { dir: args.dir, port: args.port, module: args.module, redis_server: args.redis_server };

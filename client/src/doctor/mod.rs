@@ -4,6 +4,7 @@
 mod access;
 mod clock;
 mod facts;
+mod file;
 mod logbook;
 mod memory;
 mod persistence;
@@ -76,11 +77,15 @@ pub(crate) fn unreachable(failure: Failure) -> Result<Vec<Finding>, Failure> {
 
 /// What can be looked at without a server, and that there is none.
 fn without_server(code: &str, message: &str) -> Vec<Finding> {
-    std::iter::once(server::no_connection(code, message)).chain(spool::judge()).collect()
+    let finding = if code == "FILE" { file::unusable(message) } else { server::no_connection(code, message) };
+    std::iter::once(finding).chain(spool::judge()).collect()
 }
 
 /// Looks at everything, of the server and of the project.
 pub(crate) async fn examine(project: &Project) -> Vec<Finding> {
+    if let Some(path) = project.client().file() {
+        return file::examine(project, path).await;
+    }
     if let Err(error) = project.client().ping().await
         && error.code() != "NOPERM"
     {
