@@ -20,6 +20,21 @@ pub struct BadPiece {
     message: String,
 }
 
+impl BadPiece {
+    /// The number of the line, from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// What is wrong there, and with which entry.
+    pub fn what(&self) -> String {
+        match self.entry.trim_start() {
+            "" => self.message.clone(),
+            entry => format!("{entry}: {}", self.message),
+        }
+    }
+}
+
 /// A piece that was found valid: a header, and entries.
 #[derive(Debug)]
 pub struct Piece(Vec<Value>);
