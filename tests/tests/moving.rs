@@ -12,6 +12,7 @@ mod server {
     use poppo_tests::Server;
 
     pub(super) mod moving;
+    mod moving_cli;
 }
 
 #[path = "both"]
@@ -19,8 +20,11 @@ mod file {
     use poppo_tests::Files as Server;
 
     mod moving;
+    mod moving_cli;
 }
 
+use poppo_tests::command::{json, output, poppo};
+use poppo_tests::proxy::Lossy;
 use poppo_tests::{History, Reply as _, Server, rewrite_aof, seed, wait_until};
 use server::moving::{at_rest, export, import};
 
@@ -93,4 +97,46 @@ fn a_task_that_comes_wakes_who_waits_for_one() {
     wait_until("it waits", || connection.info("poppo", "poppo_blocked_claims") == "1");
     connection.call(&import("q", &lines));
     assert_eq!(waiting.join().unwrap(), 7);
+}
+
+/// A server with more tasks in a project than one call answers.
+fn large() -> Server {
+    let server = Server::start();
+    let mut connection = server.connect();
+    for issue in 1..=7_000 {
+        connection.ok(&format!("POPPO.ENQUEUE p {issue}"));
+    }
+    server
+}
+
+#[test]
+fn a_server_that_goes_away_during_a_backup_leaves_no_file() {
+    let server = large();
+    let lossy = Lossy::start(&server, &["POPPO.EXPORT"], 3);
+    let mut export = poppo(&server, &["export", "backup.jsonl"]);
+    export.args(["--url", lossy.url()]);
+    let before = std::fs::read_dir(server.dir()).unwrap().count();
+    let failed = output(export);
+    let message = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!((failed.status.code(), lossy.lost()), (Some(1), 1), "{message}");
+    assert!(message.starts_with("poppo: "), "{message}");
+    assert_eq!(std::fs::read_dir(server.dir()).unwrap().count(), before);
+    assert_eq!(json(poppo(&server, &["export", "backup.jsonl"]))["entries"], 7_001);
+}
+
+#[test]
+fn an_import_that_lost_its_server_is_started_again_and_does_the_rest() {
+    let server = large();
+    json(poppo(&server, &["export", "backup.jsonl"]));
+    let lossy = Lossy::start(&server, &["POPPO.IMPORT"], 2);
+    let mut import = poppo(&server, &["import", "backup.jsonl", "--project", "q"]);
+    import.args(["--url", lossy.url()]);
+    let failed = output(import);
+    let message = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!((failed.status.code(), lossy.lost()), (Some(1), 1), "{message}");
+    assert!(message.contains("entries were merged, start again for the rest"), "{message}");
+    let rest = json(poppo(&server, &["import", "backup.jsonl", "--project", "q", "--verify"]));
+    // What was merged without an answer is there, too.
+    assert!(rest["unchanged"].as_u64() > Some(0) && rest["tasks"].as_u64() > Some(0), "{rest}");
+    assert_eq!(rest["unchanged"].as_u64().unwrap() + rest["tasks"].as_u64().unwrap(), 7_001);
 }

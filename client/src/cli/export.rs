@@ -60,9 +60,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             progress.add(lines.len());
             first = source.next().await?;
         }
-        let written = (backup.entries, backup.bytes);
-        backup.finish().map_err(failed)?;
-        Ok::<_, Failure>(written)
+        backup.finish().map_err(failed)
     };
     let (entries, bytes) = match &file {
         // Whoever reads is shown what there is so far.

@@ -13,8 +13,8 @@ use super::lines::{End, Last};
 #[derive(Debug)]
 pub(crate) struct Backup {
     to: To,
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
+    entries: u64,
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -60,20 +60,22 @@ impl Backup {
         lines.iter().try_for_each(|line| self.line(line))
     }
 
-    /// The last line; then the file has its name, and is on the disk.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    /// The last line; then the file has its name, and is on the disk. Answers how many entries it has, and how many bytes.
+    pub(crate) fn finish(mut self) -> io::Result<(u64, u64)> {
         let last = Last { end: End { entries: self.entries } };
         self.line(&serde_json::to_string(&last)?)?;
+        let written = (self.entries, self.bytes);
         match self.to {
             To::File(writer, path) => {
                 let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
                 file.as_file().sync_all()?;
                 file.persist(&path).map_err(|error| error.error)?;
-                File::open(folder(&path))?.sync_all()
+                File::open(folder(&path))?.sync_all()?;
             }
-            To::Stream(mut writer) => writer.flush(),
-            To::Stdout(mut writer) => writer.flush(),
+            To::Stream(mut writer) => writer.flush()?,
+            To::Stdout(mut writer) => writer.flush()?,
         }
+        Ok(written)
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {

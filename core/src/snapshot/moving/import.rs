@@ -81,9 +81,6 @@ impl Project {
         }
         // An entry may bring an event of its own, and one of the task that it puts back.
         let imported = self.change_many(now, 2 * piece.len(), |project| {
-            fault::point();
-            project.head.last_token = project.head.last_token.max(highest);
-            fault::point();
             let mut imported = Imported::default();
             for entry in piece.entries() {
                 // An entry before it may have changed what is to be done with it.
@@ -93,6 +90,9 @@ impl Project {
                     imported.orphans += u64::from(project.take_entry(now.at, entry));
                 }
             }
+            fault::point();
+            project.head.last_token = project.head.last_token.max(highest);
+            fault::point();
             imported
         });
         (imported, Effect::Changed)

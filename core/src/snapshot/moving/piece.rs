@@ -12,10 +12,10 @@ use crate::types::{HIGHEST_STORED, Invalid};
 
 /// Why a text is not a piece: which line of it is wrong, and what is allowed there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}{entry}: {message}")]
+#[error("line {line}{}: {message}", in_brackets(entry))]
 pub struct BadPiece {
     line: usize,
-    /// Which entry it is, in brackets, where that can be said.
+    /// Which entry it is, where that can be said.
     entry: String,
     message: String,
 }
@@ -28,11 +28,12 @@ impl BadPiece {
 
     /// What is wrong there, and with which entry.
     pub fn what(&self) -> String {
-        match self.entry.trim_start() {
-            "" => self.message.clone(),
-            entry => format!("{entry}: {}", self.message),
-        }
+        if self.entry.is_empty() { self.message.clone() } else { format!("{}: {}", self.entry, self.message) }
     }
+}
+
+fn in_brackets(entry: &str) -> String {
+    if entry.is_empty() { String::new() } else { format!(" ({entry})") }
 }
 
 /// A piece that was found valid: a header, and entries.
@@ -101,7 +102,7 @@ fn named(value: &Value) -> String {
         "finished" => entry.get("id").and_then(Value::as_str).map(|id| format!("{kind} {}", id.escape_debug())),
         _ => None,
     };
-    about.map(|about| format!(" ({})", about.chars().take(200).collect::<String>())).unwrap_or_default()
+    about.map(|about| about.chars().take(200).collect()).unwrap_or_default()
 }
 
 fn check(entry: Entry<'_>) -> Result<(), Corrupt> {
