@@ -361,6 +361,25 @@ fn a_lock_that_nobody_lets_go_of_ends_in_an_error_and_looking_goes_on() {
 }
 
 #[test]
+fn who_edits_the_file_under_its_lock_is_waited_for() {
+    let files = Files::start();
+    let (mut connection, mut other) = (files.connect(), files.connect());
+    connection.ok("POPPO.CHECKOUT p 1 w1");
+    let good = fs::read(files.path()).unwrap();
+    let lock = File::create(files.path().with_extension("json.lock")).unwrap();
+    // Whether it is seen half-written is up to chance, so it is tried often.
+    for _ in 0..50 {
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
+        fs::write(files.path(), &good[..40]).unwrap();
+        connection.send("POPPO.GET p 1");
+        assert_eq!(other.ok("HELLO 3"), Value::Array(Vec::new()));
+        fs::write(files.path(), &good).unwrap();
+        rustix::fs::flock(&lock, FlockOperation::Unlock).unwrap();
+        assert_eq!(connection.message().field("process"), "w1");
+    }
+}
+
+#[test]
 fn projects_of_one_file_do_not_mix_and_are_deleted_by_hand() {
     let files = Files::start();
     let mut connection = files.connect();

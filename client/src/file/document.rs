@@ -68,6 +68,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_each_version_is_read() {
+        let text = include_bytes!("version-3.json");
+        let projects = read(text).unwrap();
+        let project = projects.get("acme/widgets").unwrap();
+        assert_eq!((project.issue_count(), project.leases(), project.task_count()), (6, 3, (1, 1)));
+        assert_eq!(project.events(0).events.count(), 15);
+        // As long as it is the newest.
+        assert_eq!(write(&projects).unwrap(), text);
+    }
+
+    #[test]
     fn what_is_no_file_of_ours_says_why() {
         assert!(wrong("").starts_with("is not JSON: "), "{}", wrong(""));
         assert!(wrong("{\"version\": 3, \"projects\": {").starts_with("is not JSON: "));
