@@ -19,7 +19,9 @@ mod server {
 mod file {
     use poppo_tests::Files as Server;
 
+    #[allow(clippy::duplicate_mod, reason = "the same tests, on a file")]
     mod moving;
+    #[allow(clippy::duplicate_mod, reason = "the same tests, on a file")]
     mod moving_cli;
 }
 
