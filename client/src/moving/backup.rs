@@ -93,3 +93,36 @@ impl Backup {
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_backup_is_there_when_it_is_whole_and_dropped_before_it_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup.jsonl");
+        let count = || fs::read_dir(folder.path()).unwrap().count();
+        let begun = || {
+            let mut backup = Backup::to(&path).unwrap();
+            backup.begin("{\"export\":{\"version\":1}}", "p").unwrap();
+            backup.add(&["{}".to_owned()]).unwrap();
+            backup
+        };
+        let backup = begun();
+        assert!(!path.exists() && count() == 1);
+        drop(backup);
+        assert_eq!(count(), 0);
+        fs::write(&path, "older").unwrap();
+        drop(begun());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "older");
+        let (entries, bytes) = begun().finish().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\"export\":{\"project\":\"p\",\"version\":1}}\n{}\n{\"end\":{\"entries\":1}}\n");
+        assert_eq!((entries, bytes, count()), (1, text.len() as u64, 1));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "it is its owner's");
+    }
+}
