@@ -10,6 +10,7 @@ mod exit;
 mod follow;
 mod human;
 mod lease;
+mod moving;
 mod output;
 mod process;
 mod retry;

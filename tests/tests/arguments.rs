@@ -57,7 +57,7 @@ fn a_replica_refuses_writes_and_grants_reads() {
     let primary = furnished();
     let replica = primary.replica(Server::builder());
     let mut connection = replica.connect();
-    let readers = ["ORPHANS", "GET", "LIST", "STATS", "EVENTS", "LABELS"];
+    let readers = ["ORPHANS", "GET", "LIST", "STATS", "EVENTS", "LABELS", "EXPORT"];
     for (command, line) in VALID {
         if readers.contains(&command) {
             connection.ok(line);
@@ -86,6 +86,7 @@ fn the_resolved_form_is_refused_from_clients_transactions_and_scripts() {
         "ENQUEUE",
         "CLAIM",
         "CANCEL",
+        "IMPORT",
         "REVIVE",
         "DRAIN",
     ];

@@ -252,6 +252,11 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     work(&checked);
     spool(&checked);
 
+    run("export", "export backup.jsonl --verify");
+    run("import", "import backup.jsonl --verify");
+    let copy = format!("copy {0} {0} --to-project q --verify", server.url());
+    run("copy", &copy);
+
     // What needs no server, or brings its own.
     run("man --dir", "man --dir manual");
     run("daemon --check", "daemon --check");

@@ -6,6 +6,7 @@ mod checkout;
 mod claim;
 mod completions;
 mod config;
+mod copy;
 mod daemon;
 mod demo;
 mod doctor;
@@ -13,9 +14,11 @@ mod drain;
 mod enqueue;
 mod events;
 mod evict;
+mod export;
 mod forget;
 mod get;
 mod heartbeat;
+mod import;
 mod labels;
 mod list;
 mod liveness;
@@ -178,6 +181,9 @@ enum Command {
     Events(events::Args),
     Labels(labels::Args),
     Forget(forget::Args),
+    Export(export::Args),
+    Import(import::Args),
+    Copy(copy::Args),
     Spool(spool::Args),
     Config(config::Args),
     Demo(demo::Args),
@@ -330,6 +336,9 @@ impl Cli {
             Command::Events(args) => events::run(&args, &context).await?,
             Command::Labels(args) => labels::run(&args, &context).await?,
             Command::Forget(args) => forget::run(&args, &context).await?,
+            Command::Export(args) => export::run(args, &context).await?,
+            Command::Import(args) => import::run(args, &context).await?,
+            Command::Copy(args) => copy::run(args, &context).await?,
             Command::Spool(args) => spool::run(args, &context).await?,
             Command::Config(args) => config::run(&args, &context).await?,
         }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use poppo_core::{Project, VERSION};
+use poppo_core::{Project, VERSION, layout};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::layout;
+/// Projects, their parts and the records of each part have a line each.
+const LINES: usize = 4;
 
 /// All projects of a file, by their keys.
 pub(super) type Projects = BTreeMap<String, Arc<Project>>;
@@ -21,7 +22,9 @@ struct Document<'a> {
 /// The document as text.
 pub(super) fn write(projects: &Projects) -> Result<Vec<u8>, serde_json::Error> {
     let projects = projects.iter().map(|(key, project)| (key.as_str(), project.as_ref())).collect();
-    layout::text(&Document { version: VERSION, projects })
+    let mut text = layout::text(&Document { version: VERSION, projects }, LINES)?;
+    text.push('\n');
+    Ok(text.into_bytes())
 }
 
 /// Reads a document. What is wrong with it completes a sentence that begins with the file.

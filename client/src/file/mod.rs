@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `place` | which file a URL means |
 //! | `disk` | reading it, the lock, and writing it whole or not at all |
-//! | `document`, `layout` | what is in it, and how that is written for people |
+//! | `document` | what is in it |
 //! | `engine` | a command on what was read |
 //!
 //! Whoever looks takes no lock: a file is only ever replaced as a whole, so what was opened is one state or the next. Whoever
@@ -14,7 +14,6 @@
 mod disk;
 mod document;
 mod engine;
-mod layout;
 mod place;
 
 use std::path::Path;
