@@ -78,7 +78,7 @@ impl Project {
                 Box::new(dead.map(|(number, dead)| (*number, self.moved_dead(*number, dead).map(Entry::Dead))))
             }
             Part::Finished => {
-                let finished = self.queue.finished.range(from..);
+                let finished = self.queue.finished.starting_at(from);
                 let entry = |number, finished| self.moved_finished(number, finished).map(Entry::Finished);
                 Box::new(finished.map(move |(number, finished)| (*number, entry(*number, finished))))
             }
@@ -92,7 +92,7 @@ impl Project {
         let range = |delayed: bool| {
             let (low, high) = (TaskNumber::new(first, delayed), TaskNumber::new(u64::MAX >> 2, delayed));
             let low = low.max(from);
-            (low <= high).then(|| self.queue.tasks.range(low..=high)).into_iter().flatten()
+            self.queue.tasks.starting_at(low).take_while(move |(number, _)| *number <= high)
         };
         let tasks = range(false).chain(range(true));
         Box::new(tasks.map(|(number, task)| {

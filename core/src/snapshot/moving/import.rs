@@ -19,7 +19,7 @@ use crate::settings::{Setting, Settings};
 use crate::snapshot::document::numbered;
 use crate::snapshot::said::IfTrue;
 use crate::snapshot::{StandingRow, TaskRow};
-use crate::types::{EventKind, Instant, IssueNumber, Now, OrphanReason, Token};
+use crate::types::{EventKind, Instant, IssueNumber, Now, OrphanReason, Outcome, Token};
 
 /// What became of the entries of a piece. Each is counted once, besides those that are `orphans`, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -190,11 +190,15 @@ impl Project {
         let from = self.status_of(number);
         let before = self.issues.get(&number).cloned();
         if let Some(before) = &before {
-            issue.completed = issue.completed.max(before.completed.clone());
+            let completed = issue.completed().max(before.completed());
+            issue.completed_before = completed.map(Box::new);
             // What somebody's labels say is what was here.
             issue.behind = true;
         }
         issue.run = self.settled(issue.run, holder, runs);
+        if matches!(&issue.run, Run::Ended(ended) if ended.outcome == Outcome::Completed) {
+            issue.completed_before = None;
+        }
         let process = self.process_of(&issue);
         issue.version = self.next_event();
         let id = issue.task().map(|task| task.id.clone());
