@@ -138,7 +138,9 @@ fn the_metrics_that_are_described_are_those_that_are_served() {
     let (status, text) = daemon.get("/metrics");
     assert_eq!(status, 200);
     let (served, page) = (served(&text), document(PAGE));
+    let in_japanese = described(&document(PAGE_IN_JAPANESE));
     let described = described(&page);
+    assert_eq!(in_japanese, described);
     let kinds = |metrics: &BTreeMap<String, Metric>| -> BTreeMap<String, String> {
         metrics.iter().map(|(name, metric)| (name.clone(), metric.kind.clone())).collect()
     };
