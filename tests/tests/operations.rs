@@ -31,15 +31,28 @@ fn document(name: &str) -> String {
     std::fs::read_to_string(artifacts::workspace().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A project with everything that a daemon can do for one.
-fn everything(github: &GitHub) -> String {
+/// What has a daemon serve the older programs.
+const VIEW: &str = "legacy-view = \"poppo\"";
+/// What has it make tasks of alice's issues and comments.
+const INTAKE: &str = "[project.intake]\nauthors = [\"alice\"]\npoll = \"1s\"\nagain = \"1s\"";
+const WEBHOOK_SECRETS: &str = "POPPO_HTTP_WEBHOOK_SECRETS";
+const SECRET: &str = "sesame";
+
+/// A project whose labels are kept, with these settings beside that.
+fn project(github: &GitHub, settings: &[&str]) -> String {
     github.allow_labels(&["processing", "awaiting-response", "completed", "error"]);
     github.repository(REPOSITORY);
     let url = github.url();
     format!(
         "[github]\napi-url = {url:?}\ntoken = {TOKEN:?}\n\
-         [[project]]\nkey = {REPOSITORY:?}\nrepository = {REPOSITORY:?}\nlegacy-view = \"poppo\""
+         [[project]]\nkey = {REPOSITORY:?}\nrepository = {REPOSITORY:?}\n{}",
+        settings.join("\n")
     )
+}
+
+/// Has GitHub tell a daemon what happens.
+fn hook(github: &GitHub, daemon: &Daemon) {
+    github.hook(&format!("http://127.0.0.1:{}/webhook/github", daemon.port()), SECRET);
 }
 
 // --- metrics ---------------------------------------------------------------------------------------------------------
@@ -98,7 +111,9 @@ fn described(page: &str) -> BTreeMap<String, Metric> {
 }
 
 /// Has each metric that is shown only once something was counted, count something.
-fn have_all_counted(server: &Server, daemon: &Daemon) {
+fn have_all_counted(server: &Server, github: &GitHub, daemon: &Daemon) {
+    hook(github, daemon);
+    github.repository(REPOSITORY).by("alice").open("an issue", &["task:fix"]);
     let mut connection = server.connect();
     let mut worker = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
     connection.ok(&format!("POPPO.CHECKOUT {REPOSITORY} 1 w HOST h PID {}", worker.id()));
@@ -112,6 +127,10 @@ fn have_all_counted(server: &Server, daemon: &Daemon) {
     ask(&mut connection);
     let answered = format!("{{project=\"{REPOSITORY}\",action=\"heartbeat\",result=\"done\"}}");
     let late = [
+        taken_in("issue", "queued"),
+        format!("poppo_intake_lag_seconds_count{of_project}"),
+        format!("poppo_intake_last_poll_timestamp_seconds{of_project}"),
+        "poppo_webhooks_total{result=\"taken\"}".to_owned(),
         format!("poppo_exit_report_seconds_count{of_project}"),
         format!("poppo_view_adopted_total{of_project}"),
         format!("poppo_ambassador_requests_total{answered}"),
@@ -120,6 +139,11 @@ fn have_all_counted(server: &Server, daemon: &Daemon) {
     for name in late {
         wait_until(&format!("{name} is shown"), || daemon.metric(&name).is_some());
     }
+}
+
+/// How many issues or comments became that.
+fn taken_in(kind: &str, result: &str) -> String {
+    format!("poppo_intake_total{{project=\"{REPOSITORY}\",kind=\"{kind}\",result=\"{result}\"}}")
 }
 
 /// A request as the older programs send it.
@@ -131,10 +155,11 @@ fn ask(connection: &mut Connection) {
 #[test]
 fn the_metrics_that_are_described_are_those_that_are_served() {
     let (server, github) = (Server::start(), GitHub::start());
-    let sections = everything(&github);
+    let sections = project(&github, &[VIEW, INTAKE]);
     github.fault(Rule::on("GET", "/repos/**", Fault::Status(502)).times(1));
-    let daemon = Daemon::builder(&server).top("host = \"h\"").section(&sections).start();
-    have_all_counted(&server, &daemon);
+    let daemon = Daemon::builder(&server).top("host = \"h\"").section(&sections).variable(WEBHOOK_SECRETS, SECRET);
+    let daemon = daemon.start();
+    have_all_counted(&server, &github, &daemon);
     let (status, text) = daemon.get("/metrics");
     assert_eq!(status, 200);
     let (served, page) = (served(&text), document(PAGE));
@@ -305,22 +330,65 @@ fn rules(page: &str) -> Vec<Vec<&str>> {
     blocks.map(Iterator::collect).filter(|block: &Vec<&str>| !block.is_empty()).collect()
 }
 
+/// Has intake do all that it does on the server: queue, call off, complete and offer again.
+fn have_all_taken_in(connection: &mut Connection, github: &GitHub, daemon: &Daemon) {
+    hook(github, daemon);
+    let repository = github.repository(REPOSITORY).by("alice");
+    let mut worked_on = |status: &str| {
+        let issue = repository.open("an issue of alice's", &["task:fix"]);
+        wait_until("it is claimed", || {
+            let claimed = connection.ok(&format!("POPPO.CLAIM {REPOSITORY} w TYPES 1 fix"));
+            !matches!(claimed, redis::Value::Nil)
+        });
+        connection.ok(&format!("POPPO.CHECKIN {REPOSITORY} {issue} w STATUS {status}"));
+        issue
+    };
+    let count = |kind: &str, result: &str| {
+        let name = taken_in(kind, result);
+        wait_until(&format!("{name} is shown"), || daemon.metric(&name).is_some());
+    };
+    let issue = worked_on("awaiting-response");
+    repository.comment(issue, "done");
+    count("comment", "completed");
+    worked_on("error");
+    count("issue", "again");
+    let issue = repository.open("not for long", &["task:docs"]);
+    wait_until("it is queued", || daemon.metric(&taken_in("issue", "queued")) == Some(3.0));
+    repository.close(issue);
+    count("issue", "cancelled");
+    let note = format!("HGET {{{REPOSITORY}}}:intake issue:{issue}");
+    wait_until("its note is gone", || matches!(connection.ok(&note), redis::Value::Nil));
+}
+
+/// Has a view show an issue and a request of an older program be answered.
+fn have_the_older_programs_served(connection: &mut Connection, daemon: &Daemon) {
+    wait_until("the view shows it", || {
+        connection.ok(&format!("HGET {REPOSITORY}:issue:status:1 status")).text().as_deref() == Some("queued")
+    });
+    ask(connection);
+    let name =
+        format!("poppo_ambassador_requests_total{{project=\"{REPOSITORY}\",action=\"heartbeat\",result=\"done\"}}");
+    wait_until("a request is answered", || daemon.metric(&name) == Some(1.0));
+}
+
 #[test]
 fn the_daemons_user_may_do_what_the_daemon_does() {
     let page = document(PAGE);
     let rules = rules(&page);
-    let [own, older, _bare] = rules.as_slice() else { panic!("three blocks of rules, not {rules:?}") };
-    for with_older_programs in [false, true] {
+    let [own, intake, older, _bare] = rules.as_slice() else { panic!("four blocks of rules, not {rules:?}") };
+    // What is needed for one thing is not to be lent to another: each is tried with no more than its own.
+    let extras: [(&[&str], &[&str]); 3] = [(&[], &[]), (intake.as_slice(), &[INTAKE]), (older.as_slice(), &[VIEW])];
+    for (extra, settings) in extras {
         let (server, github) = (Server::start(), GitHub::start());
-        let all = everything(&github);
+        let sections = project(&github, settings);
         github.repository(REPOSITORY).open("an issue", &[]);
-        let sections = if with_older_programs { all } else { all.replace("legacy-view = \"poppo\"", "") };
         let mut connection = server.connect();
-        for rule in own.iter().chain(if with_older_programs { older.as_slice() } else { &[] }) {
+        for rule in own.iter().chain(extra) {
             connection.ok(rule);
         }
         let url = server.url().replace("redis://", "redis://poppo-daemon:change-me@");
-        let daemon = Daemon::of(server.dir(), &url).top("host = \"h\"").section(&sections).start();
+        let daemon = Daemon::of(server.dir(), &url).top("host = \"h\"").section(&sections);
+        let daemon = daemon.variable(WEBHOOK_SECRETS, SECRET).start();
         // A worker that is not there any more: found dead, repaired, told on GitHub, and its labels follow.
         connection.ok(&format!("POPPO.CHECKOUT {REPOSITORY} 1 w HOST h PID 4194304"));
         wait_until("the orphan is repaired, and all of GitHub is right", || {
@@ -329,16 +397,11 @@ fn the_daemons_user_may_do_what_the_daemon_does() {
             let comments = daemon.metric("poppo_repair_comments_total{project=\"acme/widgets\"}");
             issue.contains("\"queued\"") && behind.rows().is_empty() && comments == Some(1.0)
         });
-        if with_older_programs {
-            wait_until("the view shows it", || {
-                connection.ok(&format!("HGET {REPOSITORY}:issue:status:1 status")).text().as_deref() == Some("queued")
-            });
-            ask(&mut connection);
-            wait_until("a request is answered", || {
-                let name =
-                    "poppo_ambassador_requests_total{project=\"acme/widgets\",action=\"heartbeat\",result=\"done\"}";
-                daemon.metric(name) == Some(1.0)
-            });
+        if settings.contains(&INTAKE) {
+            have_all_taken_in(&mut connection, &github, &daemon);
+        }
+        if settings.contains(&VIEW) {
+            have_the_older_programs_served(&mut connection, &daemon);
         }
         daemon.wait_until_ready();
         assert_eq!(daemon.end(), Some(0));
