@@ -479,7 +479,7 @@ fn a_repository_that_is_gone_ends_its_intake_and_not_the_daemon() {
 fn intake_is_off_where_it_lacks_something_and_says_so_once() {
     let (server, github) = (Server::start(), GitHub::start());
     let daemon = Daemon::builder(&server)
-        .section("[[project]]\nkey = \"p\"\nrepository = \"acme/widgets\"")
+        .section("[duties]\nlabels = false\n[[project]]\nkey = \"p\"\nrepository = \"acme/widgets\"")
         .variable("POPPO_GITHUB_TOKEN", TOKEN)
         .variable("POPPO_GITHUB_API_URL", github.url())
         .start();
@@ -487,7 +487,10 @@ fn intake_is_off_where_it_lacks_something_and_says_so_once() {
     drop(daemon);
     let daemon = Daemon::builder(&server)
         .named("second")
-        .section("[[project]]\nkey = \"p\"\nrepository = \"acme/widgets\"\n[project.intake]\nauthors = [\"alice\"]")
+        .section(
+            "[duties]\nlabels = false\n[[project]]\nkey = \"p\"\nrepository = \"acme/widgets\"\n\
+             [project.intake]\nauthors = [\"alice\"]",
+        )
         .start();
     daemon.wait_for_log("off: there is no token for GitHub");
     assert_eq!(daemon.log().matches("off: there is no token for GitHub").count(), 1);
