@@ -200,7 +200,8 @@ fn found(connection: &mut Connection) -> Keys {
             }
             "set" => format!("set {:?}", BTreeSet::from_iter(texts(connection.call(&["SMEMBERS", &key])))),
             "list" => format!("list {:?}", texts(connection.call(&["LRANGE", &key, "0", "-1"]))),
-            "string" => connection.call(&["GET", &key]).text().unwrap(),
+            // It may have gone since it was listed.
+            "string" => connection.call(&["GET", &key]).text().unwrap_or_default(),
             other => other.to_owned(),
         };
         let till = Some(connection.call(&["PEXPIRETIME", &key]).number()).filter(|till| *till >= 0);
