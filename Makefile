@@ -27,8 +27,10 @@ test-deps:
 build: deps ## build the module and the command, optimised
 	$(CARGO) build --locked --profile $(PROFILE) -p poppo-module -p poppo
 
+# Labels follow on a stand-in for GitHub; on GitHub itself with GITHUB_TOKEN and REPOSITORY=owner/name.
 run: build ## show the main job on real-looking issues, and judge it
-	$(BIN)/poppo demo
+	$(CARGO) build --locked --profile $(PROFILE) -p poppo-tests --bin poppo-github
+	POPPO_GITHUB_SERVER=$(BIN)/poppo-github $(BIN)/poppo demo $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 up: build ## run a private redis-server with the module; data in ./.poppo
 	$(BIN)/poppo up

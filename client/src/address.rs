@@ -159,6 +159,11 @@ impl Address {
         self.client(node, self.info.redis_settings().clone())
     }
 
+    /// How to reach one of the servers in order to listen to channels, which takes RESP3.
+    pub(crate) fn subscriber(&self, node: &Node) -> redis::RedisResult<redis::Client> {
+        self.client(node, self.info.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP3))
+    }
+
     /// How to reach a Sentinel. It has no databases, and users of its own.
     pub(crate) fn sentinel(&self, node: &Node) -> redis::RedisResult<redis::Client> {
         let mut settings = redis::RedisConnectionInfo::default().set_protocol(self.info.redis_settings().protocol());

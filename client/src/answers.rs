@@ -215,6 +215,9 @@ pub struct Process {
     /// When it was last heard of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// When the agent on its host last said that its PID lives; none where it never did, or called it dead since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attest_time: Option<Timestamp>,
     /// What its work last reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
@@ -236,6 +239,7 @@ impl Process {
             issues: fields.optional("issues", decode::number)?.unwrap_or_default(),
             ttl: fields.optional("ttl", decode::number)?,
             last_seen: fields.optional("lastSeen", decode::time)?,
+            attest_time: fields.optional("attestTime", decode::time)?,
             progress: fields.optional("progress", decode::text)?,
             progress_time: fields.optional("progressTime", decode::time)?,
         })
@@ -489,16 +493,32 @@ pub struct TaskCounts {
 }
 
 /// How long something took, in ms. Percentiles are read from buckets 12.5 % wide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Durations {
     /// How many were measured.
     pub count: u64,
+    /// All of them together.
+    pub sum: u64,
     /// Their mean.
     pub mean: u64,
     /// Half took no longer.
     pub p50: u64,
     /// 99 % took no longer.
     pub p99: u64,
+    /// How many took less than so many ms, but no less than the next lower of [`Durations::bounds`]; bounds below which there
+    /// is nothing are missing.
+    pub buckets: BTreeMap<u64, u64>,
+}
+
+impl Durations {
+    /// What durations are told apart by, in ms: from 1 ms to three days, each four times the one before it.
+    ///
+    /// ```
+    /// assert!(poppo::Durations::bounds().take(4).eq([1, 4, 16, 64]));
+    /// ```
+    pub fn bounds() -> impl Iterator<Item = u64> {
+        poppo_core::Durations::BOUNDS.into_iter().map(|bound| bound.0)
+    }
 }
 
 /// A project's counts now, and its totals since it came into being.
@@ -610,7 +630,7 @@ impl QueueCounts {
             dead: fields.required("dead", decode::number)?,
             drain: fields.required("drain", decode::number)?,
             oldest: fields.required("oldest", decode::number)?,
-            depth: fields.required("depth", depth)?,
+            depth: fields.required("depth", by_number)?,
         })
     }
 }
@@ -631,11 +651,11 @@ impl TaskCounts {
     }
 }
 
-/// How many tasks wait, by priority.
-fn depth(value: Value) -> Result<BTreeMap<u16, u64>, Misread> {
-    let read = |(priority, count): (String, Value)| {
-        let priority = priority.parse().map_err(|_| format!("{priority} is no priority"))?;
-        Ok((priority, decode::number(count)?))
+/// Counts by number.
+fn by_number<N: std::str::FromStr + Ord>(value: Value) -> Result<BTreeMap<N, u64>, Misread> {
+    let read = |(number, count): (String, Value)| {
+        let number = number.parse().map_err(|_| format!("{number} is no number that is known here"))?;
+        Ok((number, decode::number(count)?))
     };
     Fields::new(value)?.into_pairs().into_iter().map(read).collect()
 }
@@ -650,9 +670,11 @@ impl Durations {
         let mut fields = Fields::new(value)?;
         Ok(Self {
             count: fields.required("count", decode::number)?,
+            sum: fields.optional("sum", decode::number)?.unwrap_or_default(),
             mean: fields.required("mean", decode::number)?,
             p50: fields.required("p50", decode::number)?,
             p99: fields.required("p99", decode::number)?,
+            buckets: fields.optional("buckets", by_number)?.unwrap_or_default(),
         })
     }
 }

@@ -164,12 +164,26 @@ impl Client {
         }
     }
 
+    /// The connections to its servers; none of a file.
+    pub(crate) fn links(&self) -> Option<&Links> {
+        match &self.backend {
+            Backend::Servers(links) => Some(links),
+            Backend::File(_) => None,
+        }
+    }
+
     /// What checkouts, claims and check-ins wait for.
     ///
     /// Example: [`durable`](Self::durable).
     #[must_use]
     pub fn durability(&self) -> Option<Durability> {
         self.durability
+    }
+
+    /// Whether the URL names a cluster: then keys of different slots are on different servers.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        self.links().is_some_and(Links::is_cluster)
     }
 
     pub(crate) fn without_durability(&self) -> Self {
@@ -244,6 +258,46 @@ impl Client {
             }
             Backend::File(store) => understand(name, store.ask(words(command)).await?, store.url(), read),
         }
+    }
+
+    /// Sends commands about one project together, in one round trip, and reads what each of them was answered.
+    ///
+    /// # Errors
+    /// Where the connection broke, so that nobody knows which of them were done; and what each was refused with.
+    pub(crate) async fn ask_all<T>(
+        &self,
+        name: &'static str,
+        commands: &[Cmd],
+        read: impl Fn(Value) -> Result<T, Misread>,
+    ) -> Result<Vec<Result<T, Error>>, Error> {
+        let mut all = Vec::with_capacity(commands.len());
+        let Backend::Servers(links) = &self.backend else {
+            for command in commands {
+                all.push(self.ask(name, command, &read).await);
+            }
+            return Ok(all);
+        };
+        let Some(first) = commands.first() else { return Ok(all) };
+        let mut link = links.get(&project_of(first), For::All).await?;
+        let error = match timeout(ANSWER_TIMEOUT, link.send_all(commands)).await {
+            Ok(Ok(answers)) => {
+                for (answer, command) in answers.into_iter().zip(commands) {
+                    let answer = Ok(answer);
+                    all.push(if links.is_cluster() && Redirection::of(&answer).is_some() {
+                        // By itself it finds its way.
+                        self.ask(name, command, &read).await
+                    } else {
+                        let sent = Sent { answer, link: link.clone() };
+                        links.read(name, sent, ANSWER_TIMEOUT, &read).await.map(|(answer, _)| answer)
+                    });
+                }
+                return Ok(all);
+            }
+            Ok(Err(error)) => Error::from_redis(&error, self.url(), ANSWER_TIMEOUT),
+            Err(_) => Error::Timeout { url: self.url().to_owned(), after: ANSWER_TIMEOUT },
+        };
+        links.forget(&link.node);
+        Err(error)
     }
 
     /// As [`ask`](Self::ask), and comes back when what was asked is as durable as was wished. `before` is sent in front of
@@ -464,18 +518,19 @@ fn words(command: &Cmd) -> Vec<Vec<u8>> {
     command.args_iter().map(word).collect()
 }
 
-/// The project that a command is about: the first argument of all that are about one.
+/// The project that a command is about, or whatever else its key is: the first argument of all that have one, and the first key
+/// of a script.
 fn project_of(command: &Cmd) -> String {
-    match command.args_iter().nth(1) {
-        Some(redis::Arg::Simple(key)) if command.args_iter().next().is_some_and(is_poppos) => {
-            String::from_utf8_lossy(key).into_owned()
-        }
+    let place = match command.args_iter().next() {
+        Some(redis::Arg::Simple(name)) if name.starts_with(b"POPPO.") => 1,
+        Some(redis::Arg::Simple(b"HMGET" | b"HSET" | b"HDEL")) => 1,
+        Some(redis::Arg::Simple(b"EVAL")) => 3,
+        _ => return String::new(),
+    };
+    match command.args_iter().nth(place) {
+        Some(redis::Arg::Simple(key)) => String::from_utf8_lossy(key).into_owned(),
         _ => String::new(),
     }
-}
-
-fn is_poppos(name: redis::Arg<&[u8]>) -> bool {
-    matches!(name, redis::Arg::Simple(name) if name.starts_with(b"POPPO."))
 }
 
 /// Whether a module's version is one whose commands may be fewer than ours.
@@ -593,6 +648,8 @@ mod tests {
             project_of(&cmd)
         };
         assert_eq!(project(&["POPPO.GET", "p", "1"]), "p");
+        assert_eq!(project(&["EVAL", "return 1", "1", "k", "a"]), "k");
+        assert_eq!(project(&["HMGET", "{p}:notes", "f"]), "{p}:notes");
         assert_eq!(project(&["WAIT", "1", "1"]), "");
         assert_eq!(project(&["TIME"]), "");
     }

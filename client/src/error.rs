@@ -164,7 +164,8 @@ pub enum Error {
         /// For how long it was given time.
         after: Duration,
     },
-    /// The file of a `file:///…` URL cannot be used. Nothing in it was changed.
+    /// The file of a `file:///…` URL cannot be used. Nothing in it was changed, unless the disk failed in the very last step;
+    /// whatever can be repeated after a lost connection can be repeated here.
     #[error("the file {path} {message}")]
     File {
         /// Which file.

@@ -68,7 +68,7 @@ impl Follower {
         let events = if self.is_certain {
             self.project.events(self.last, Some(EVENTS_PER_CALL), Block::AtMost(ROUND)).await?
         } else {
-            let gap = self.gap().await?;
+            let gap = gap(&self.project, self.last, self.seen.as_ref()).await?;
             if self.retry.has_begun() {
                 say("the server answers again");
                 self.retry = Retry::default();
@@ -93,21 +93,6 @@ impl Follower {
         Ok(events)
     }
 
-    /// Where the server's log does not hold what was read of it: the newest event that it has. A server that crashed may
-    /// have lost its latest writes, and gives their numbers to other events then; waiting for what follows the number that
-    /// was read last would skip those.
-    async fn gap(&self) -> Result<Option<u64>, Error> {
-        let Some(before) = self.last.checked_sub(1) else {
-            self.project.client().ping().await?;
-            return Ok(None);
-        };
-        let there = self.project.events(before, Some(1), Block::No).await?;
-        if is_same(there.first(), self.seen.as_ref()) {
-            return Ok(None);
-        }
-        self.project.newest_event().await.map(Some)
-    }
-
     /// A pause, where the failure may pass.
     async fn wait_after(&mut self, error: Error) -> Result<(), Failure> {
         if !error.may_pass() {
@@ -118,6 +103,21 @@ impl Follower {
         sleep(self.retry.pause()).await;
         Ok(())
     }
+}
+
+/// Where the server's log does not hold what was read of it, the last entry being the one with this id: the newest event that
+/// it has. A server that crashed may have lost its latest writes, and gives their numbers to other events then; waiting for
+/// what follows the number that was read last would skip those.
+pub(crate) async fn gap(project: &Project, last: u64, seen: Option<&Event>) -> Result<Option<u64>, Error> {
+    let Some(before) = last.checked_sub(1) else {
+        project.client().ping().await?;
+        return Ok(None);
+    };
+    let there = project.events(before, Some(1), Block::No).await?;
+    if is_same(there.first(), seen) {
+        return Ok(None);
+    }
+    project.newest_event().await.map(Some)
 }
 
 /// Whether what the server has in a place can be what was read there.

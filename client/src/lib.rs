@@ -37,7 +37,7 @@
 //! | --- | --- |
 //! | [`Worker`] | the loop: claims, leases, retries, an end in good order |
 //! | [`Lease`], [`Holder`] | leases that keep themselves with heartbeats, and report over lost answers; a [`Spool`] for reports that the server could not take |
-//! | [`Project`], [`Client`] | one method for each command, typed answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`], [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]) and [`Refusal`]s; how many copies of a write are waited for ([`Durability`]) |
+//! | [`Project`], [`Client`] | one method for each command, typed answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`], [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]) and [`Refusal`]s; what the server tells by itself ([`Published`]); how many copies of a write are waited for ([`Durability`]) |
 //!
 //! What does not live here: the rules, which the server keeps, and anything that prints, which is the command `poppo`.
 //! Programs to start from are in `client/examples`.
@@ -56,11 +56,16 @@ mod holder;
 mod inspect;
 mod life;
 mod links;
+mod pieces;
 mod project;
+mod published;
 mod queue;
 mod random;
 mod requests;
+mod scripts;
+mod shelf;
 mod spool;
+mod subscription;
 mod types;
 mod url;
 mod worker;
@@ -78,11 +83,16 @@ pub use file::Store as FileStore;
 pub use holder::{CheckedIn, Fate, Holder, Lease, Notice};
 pub use inspect::Permission;
 pub use life::Life;
+pub use pieces::{Exported, Imported};
 pub use project::Project;
+pub use published::{Message, Published};
 pub use queue::answers::{Claimed, Task};
 pub use queue::requests::{Claim, Enqueue, Priority, TaskState};
 pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
+pub use scripts::Guard;
+pub use shelf::Shelf;
 pub use spool::{Delivered, Delivery, Spool, Spooled, Unusable};
+pub use subscription::{Heard, Subscription};
 pub use types::{
     Block, Cancelled, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status,
     Timestamp, Token, Verdict,

@@ -15,7 +15,7 @@ use crate::address::{Address, Arrangement, Node};
 use crate::{Error, decode};
 
 /// For how long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// For how long a command may take to be answered. Generous, since a server that persists may pause.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +41,15 @@ impl Link {
         // One answer, that of the second.
         let answers = self.connection.send_packed_commands(&both, 1, 1).await?;
         Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+    }
+
+    /// Sends commands one behind the other without waiting in between: an answer for each, which may be an error.
+    pub(crate) async fn send_all(&mut self, commands: &[Cmd]) -> RedisResult<Vec<Value>> {
+        let mut all = redis::Pipeline::with_capacity(commands.len());
+        for command in commands {
+            all.add_command(command.clone());
+        }
+        self.connection.send_packed_commands(&all, 0, commands.len()).await
     }
 }
 
@@ -142,6 +151,11 @@ impl Links {
         state.routes.clear();
         state.shared.clear();
         state.spare.clear();
+    }
+
+    /// How to reach a server by a connection that is not kept here.
+    pub(crate) fn subscriber(&self, node: &Node) -> RedisResult<redis::Client> {
+        self.address.subscriber(node)
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
@@ -348,6 +362,38 @@ impl Links {
             code: "CLUSTERDOWN".to_owned(),
             message: format!("no node of {} has the slot of project {project}", self.url),
         })
+    }
+
+    /// A connection to the server that has this project, on which everything that is published on a channel is told, until
+    /// it ends.
+    pub(crate) async fn subscribe(
+        &self,
+        project: &str,
+        channel: &str,
+        told: impl redis::aio::AsyncPushSender,
+    ) -> Result<Link, Error> {
+        let node = self.get(project, For::All).await?.node;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(ANSWER_TIMEOUT))
+            .set_push_sender(told);
+        let subscribed = async {
+            let client = self.address.server(&node)?;
+            // Messages are told beside answers there.
+            let info = client.get_connection_info().clone();
+            let settings = info.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP3);
+            let client = redis::Client::open(info.set_redis_settings(settings))?;
+            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+            connection.subscribe(channel).await?;
+            Ok(connection)
+        };
+        let connection = subscribed.await.map_err(|error: redis::RedisError| {
+            if error.code() != Some("NOPERM") {
+                self.forget(&node);
+            }
+            Error::from_setup(&error, &self.url, CONNECT_TIMEOUT)
+        })?;
+        Ok(Link { node, connection })
     }
 
     /// A new connection, whose answers are waited for so long at most.

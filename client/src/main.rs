@@ -3,12 +3,14 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod daemon;
 mod discover;
 mod doctor;
 mod exit;
 mod follow;
 mod human;
 mod lease;
+mod moving;
 mod output;
 mod process;
 mod retry;

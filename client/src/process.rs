@@ -1,6 +1,6 @@
 //! Processes as the operating system has them: groups, signals, and children that do not outlive their parent.
 //!
-//! The only unsafe code of this crate is here, in [`die_with_parent`].
+//! The only unsafe code of this crate is here, in [`die_with_parent`] and, on macOS, `watch_for_exit`.
 
 use std::io;
 use std::path::Path;
@@ -35,6 +35,22 @@ pub(crate) fn die_with_parent(command: &mut Command) {
 /// Only Linux can do that.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn die_with_parent(_command: &mut Command) {}
+
+/// A kernel queue that has something to read once a process has ended. A process that has ended already is not found
+/// (`SRCH`).
+#[cfg(target_vendor = "apple")]
+#[allow(unsafe_code)]
+pub(crate) fn watch_for_exit(pid: Pid) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    use rustix::event::kqueue::{Event, EventFilter, EventFlags, ProcessEvents, kevent, kqueue};
+    let queue = kqueue()?;
+    let filter = EventFilter::Proc { pid, flags: ProcessEvents::EXIT };
+    let change = Event::new(filter, EventFlags::ADD | EventFlags::ONESHOT, std::ptr::null_mut());
+    let mut none: [Event; 0] = [];
+    // SAFETY: the descriptors that the events name must stay open as long as the queue; this event names a process, and
+    // no descriptor.
+    unsafe { kevent(&queue, &[change], &mut none[..], None) }?;
+    Ok(queue)
+}
 
 /// Sends a signal to every process of a group. A group that is gone needs none.
 pub(crate) fn signal_group(group: u32, signal: Signal) -> io::Result<()> {

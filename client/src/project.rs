@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::answers::{self, Beat, Event, Issue, Orphan, Page, Process, Stats, Unlabelled};
 use crate::requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair, option};
 use crate::types::{Block, Cursor, IssueNumber, Status, Token};
-use crate::{Client, Error, decode};
+use crate::{Client, Error, Published, decode};
 
 /// How many rows are asked for at a time where the caller did not say.
 pub(crate) const ROWS_PER_CALL: u32 = 1000;
@@ -162,6 +162,15 @@ impl Project {
         self.client.ask("POPPO.LIVENESS", &liveness.command(&self.key), decode::number).await
     }
 
+    /// The same for many processes in one round trip: an answer for each, in their order.
+    ///
+    /// # Errors
+    /// As every method; some of it may have been done then.
+    pub async fn liveness_of_all(&self, words: &[Liveness]) -> Result<Vec<u64>, Error> {
+        let commands: Vec<_> = words.iter().map(|word| word.command(&self.key)).collect();
+        self.client.ask_all("POPPO.LIVENESS", &commands, decode::number).await?.into_iter().collect()
+    }
+
     /// Ends an orphan's lease and answers the issue's new status. The same again is harmless.
     ///
     /// Example: [`Repair`].
@@ -172,6 +181,15 @@ impl Project {
     /// [`Refusal::NotHeld`](crate::Refusal::NotHeld) where the issue is unknown.
     pub async fn repair(&self, repair: &Repair) -> Result<Status, Error> {
         self.client.ask("POPPO.REPAIR", &repair.command(&self.key), decode::word).await
+    }
+
+    /// The same for many leases in one round trip: what became of each, in their order.
+    ///
+    /// # Errors
+    /// As every method; some of it may have been done then. What one of them is refused with is its own answer.
+    pub async fn repair_all(&self, repairs: &[Repair]) -> Result<Vec<Result<Status, Error>>, Error> {
+        let commands: Vec<_> = repairs.iter().map(|repair| repair.command(&self.key)).collect();
+        self.client.ask_all("POPPO.REPAIR", &commands, decode::word).await
     }
 
     /// Ends a lease by hand, also of a holder that is alive, and answers the issue's new status.
@@ -185,6 +203,20 @@ impl Project {
         self.client.ask("POPPO.EVICT", &evict.command(&self.key), decode::word).await
     }
 
+    /// Takes an issue that nobody has and gives it back at once with this outcome, in one round trip: for who knows how it
+    /// ended without having worked on it. The same again is harmless.
+    ///
+    /// # Errors
+    /// [`Refusal::Held`](crate::Refusal::Held) where somebody has it; nothing is changed then.
+    pub async fn settle(&self, checkout: &Checkout, checkin: &Checkin) -> Result<(), Error> {
+        let commands = [checkout.command(&self.key), checkin.command(&self.key)];
+        // Whatever the first is refused with, the second is, too.
+        for answer in self.client.ask_all("POPPO.CHECKIN", &commands, |_| Ok(())).await? {
+            answer?;
+        }
+        Ok(())
+    }
+
     /// Everything known of an issue; none where it is unknown.
     ///
     /// Example: [`Project`].
@@ -192,9 +224,23 @@ impl Project {
     /// # Errors
     /// As every method.
     pub async fn get(&self, issue: IssueNumber) -> Result<Option<Issue>, Error> {
+        self.client.ask("POPPO.GET", &self.get_command(issue), |value| decode::nullable(value, Issue::read)).await
+    }
+
+    /// The same of many issues in one round trip: an answer for each, in their order.
+    ///
+    /// # Errors
+    /// As every method.
+    pub async fn get_all(&self, issues: &[IssueNumber]) -> Result<Vec<Option<Issue>>, Error> {
+        let commands: Vec<_> = issues.iter().map(|issue| self.get_command(*issue)).collect();
+        let answers = self.client.ask_all("POPPO.GET", &commands, |value| decode::nullable(value, Issue::read));
+        answers.await?.into_iter().collect()
+    }
+
+    fn get_command(&self, issue: IssueNumber) -> redis::Cmd {
         let mut cmd = redis::cmd("POPPO.GET");
         cmd.arg(&self.key).arg(issue.get());
-        self.client.ask("POPPO.GET", &cmd, |value| decode::nullable(value, Issue::read)).await
+        cmd
     }
 
     /// One page of the project's issues, by number: from the start or where `cursor` says, at most `count` rows
@@ -360,6 +406,16 @@ impl Project {
         option(&mut cmd, "COUNT", count);
         option(&mut cmd, "BLOCK", block.millis());
         self.client.ask_and_wait("POPPO.EVENTS", &cmd, block, |_| false, |value| rows(value, Event::read)).await
+    }
+
+    /// What the server publishes of the project from now on: hints that something happened, orphans among them, which are
+    /// in no log. See `docs/commands.md` for the documents. What is published while nobody listens, or faster than it is
+    /// read, is lost: whoever must not miss anything reads [`events`](Self::events).
+    ///
+    /// # Errors
+    /// As every method; `NOPERM` where the user may not hear the channel.
+    pub async fn published(&self) -> Result<Published, Error> {
+        Published::begin(&self.client, &self.key).await
     }
 
     /// The id of the newest event: what to give to [`events`](Self::events) in order to see only what happens from now

@@ -96,6 +96,8 @@ pub enum EventKind {
     Cancel,
     /// A dead task waits again.
     Revive,
+    /// It came from another project, or its task did, or that its task was finished there.
+    Import,
     /// No event itself: those up to this one are no longer kept, so that a reader who asked for them missed something
     /// and should look at the whole project.
     Trimmed,
@@ -115,6 +117,7 @@ impl EventKind {
         Self::Dead,
         Self::Cancel,
         Self::Revive,
+        Self::Import,
         Self::Trimmed,
     ];
 
@@ -133,6 +136,7 @@ impl EventKind {
             Self::Dead => "dead",
             Self::Cancel => "cancel",
             Self::Revive => "revive",
+            Self::Import => "import",
             Self::Trimmed => "trimmed",
         }
     }
@@ -150,7 +154,7 @@ impl FromStr for EventKind {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let kind = Self::ALL.iter().copied().find(|kind| kind.as_str() == text);
         kind.ok_or(Invalid::Word(
-            "checkout, takeover, checkin, repair, evict, forget, claim, enqueue, dead, cancel, revive or trimmed",
+            "checkout, takeover, checkin, repair, evict, forget, claim, enqueue, dead, cancel, revive, import or trimmed",
         ))
     }
 }

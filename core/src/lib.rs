@@ -27,7 +27,8 @@
 //! | `events` | the project's log, and whose labels are behind |
 //! | `orphans`, `look` | the commands that read |
 //! | [`commands`] | their words, and what they answer |
-//! | `snapshot` | a project as bytes or as a document, and back |
+//! | `snapshot` | a project as bytes, as a document or as entries that move, and back |
+//! | [`layout`] | how JSON is written for people |
 
 #![forbid(unsafe_code)]
 
@@ -42,6 +43,7 @@ mod heartbeat;
 mod held;
 mod index;
 mod issue;
+pub mod layout;
 mod life;
 mod look;
 mod manage;
@@ -70,7 +72,9 @@ pub use project::Project;
 pub use refusal::{Refusal, Stale};
 pub use repair::{Evict, Repair};
 pub use settings::{Setting, Settings};
-pub use snapshot::{Corrupt, Unreadable, VERSION};
+pub use snapshot::{
+    BadPiece, Corrupt, EXPORT_VERSION, ExportCursor, Exported, Imported, MovedPiece, Unreadable, VERSION,
+};
 pub use stats::{Durations, TaskTotals, Totals};
 pub use tasks::Enqueue;
 pub use types::{

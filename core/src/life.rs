@@ -143,6 +143,14 @@ impl Life {
         }
     }
 
+    /// When a host agent last said that it lives, however long ago; none where something else is known since.
+    pub(crate) fn last_attested(&self) -> Option<Instant> {
+        match self.standing {
+            Standing::Current { attested } => attested,
+            Standing::Dead { .. } | Standing::Ended { .. } => None,
+        }
+    }
+
     /// Whether it still is the life of its name.
     pub(crate) fn is_current(&self) -> bool {
         !matches!(self.standing, Standing::Ended { .. })

@@ -192,6 +192,8 @@ pub struct Process<'a> {
     pub host: Option<&'a str>,
     /// How many issues it holds.
     pub issues: usize,
+    /// When its host agent last said that it lives.
+    pub attested: Option<Instant>,
     /// The rest.
     pub holder: Holder<'a>,
 }
@@ -426,6 +428,7 @@ impl Project {
                 pid: life.pid,
                 host: life.host.map(|host| self.names.get(host)),
                 issues: self.held_by(*id).map_or(0, Held::len),
+                attested: life.last_attested(),
                 holder: self.holder(now, life),
             });
         }

@@ -165,11 +165,17 @@ impl Project {
     /// Runs the changes of a command that was found valid: whole, or not at all where they panic and
     /// [`Project::roll_back`] follows.
     pub(crate) fn change<T>(&mut self, now: Now, changes: impl FnOnce(&mut Self) -> T) -> T {
+        self.change_many(now, 1, changes)
+    }
+
+    /// The same of a command that brings so many records or events: as many go for being over a limit.
+    pub(crate) fn change_many<T>(&mut self, now: Now, records: usize, changes: impl FnOnce(&mut Self) -> T) -> T {
+        let most = Self::TRIM.max(records);
         self.journal.head = Some(self.head.clone());
-        self.trim_log();
+        self.trim_log(most);
         let answer = changes(self);
-        self.trim(now);
-        self.ripen(now.at, Self::RIPEN);
+        self.trim(now, most);
+        self.ripen(now.at, Self::RIPEN.max(records));
         self.journal.close();
         self.names.sweep();
         answer
@@ -493,24 +499,24 @@ impl Project {
         fault::point();
     }
 
-    /// Drops what is over the project's limits, oldest first, a few records a write.
-    fn trim(&mut self, now: Now) {
+    /// Drops what is over the project's limits, oldest first, of each kind at most so many records a write.
+    fn trim(&mut self, now: Now, most: usize) {
         let kept = self.head.settings.millis(Setting::ProcessKept);
-        for _ in 0..Self::TRIM {
+        for _ in 0..most {
             match self.index.longest_idle() {
                 Some((last_sign, id)) if now.at.since(last_sign) > kept => self.set_life(id, None),
                 _ => break,
             }
         }
         let kept = self.head.settings.get(Setting::IssuesKept);
-        for _ in 0..Self::TRIM {
+        for _ in 0..most {
             match self.index.oldest_finished() {
                 Some(number) if kept > 0 && self.index.finished_len() as u64 > kept => self.set_issue(number, None),
                 _ => break,
             }
         }
         let kept = self.head.settings.get(Setting::FinishedKept);
-        for _ in 0..Self::TRIM {
+        for _ in 0..most {
             match self.queue.finished.first() {
                 Some((number, _)) if self.queue.finished.len() as u64 > kept => self.set_finished(*number, None),
                 _ => break,
@@ -520,9 +526,9 @@ impl Project {
 
     /// Drops the oldest events that are over the project's limit. Before the changes of a command, not behind them:
     /// whoever publishes what a command did finds it in the log, even where none is kept.
-    fn trim_log(&mut self) {
+    fn trim_log(&mut self, most: usize) {
         let kept = self.head.settings.get(Setting::EventsKept);
-        for _ in 0..Self::TRIM {
+        for _ in 0..most {
             if self.log.len() as u64 <= kept {
                 break;
             }

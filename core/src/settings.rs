@@ -109,6 +109,14 @@ impl Settings {
     }
 }
 
+/// For those who tell others what is not as in a new project.
+impl Settings {
+    pub(crate) fn serialize_changed<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let changed = Setting::ALL.iter().filter(|setting| self.get(**setting) != setting.default_value());
+        serializer.collect_map(changed.map(|setting| (setting.name(), self.get(*setting))))
+    }
+}
+
 /// In order for machines, each with its name for people.
 impl Serialize for Settings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

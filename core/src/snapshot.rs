@@ -8,10 +8,16 @@
 //! Reading trusts nothing: every value is checked as a command's argument would be, and every reference.
 
 mod document;
+mod moving;
+mod said;
 mod v1;
 mod v2;
 
 pub use document::Unreadable;
+pub(crate) use moving::LONGEST_PIECE;
+pub use moving::{BadPiece, EXPORT_VERSION, ExportCursor, Exported, Imported, Piece as MovedPiece};
+
+use said::{Said, Unsaid};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +33,8 @@ use crate::queue::{Dead, Finished, Task, TaskNumber, Texts};
 use crate::settings::Settings;
 use crate::stats::{Histogram, Totals};
 use crate::types::{
-    EndedBy, EventKind, HIGHEST_STORED, Instant, IssueNumber, Millis, Name, OrphanReason, Outcome, Pid, Priority,
-    Status, TaskId, Text, Token,
+    EndedBy, EventKind, HIGHEST_STORED, Instant, Invalid, IssueNumber, Millis, Name, OrphanReason, Outcome, Pid,
+    Priority, Status, TaskId, Text, Token,
 };
 
 /// The version of the encoding that this build writes, and the newest that it reads.
@@ -52,6 +58,9 @@ pub enum Corrupt {
     /// Something in it contradicts the rest or is out of range.
     #[error("{0} is out of range or contradicts the rest")]
     Value(&'static str),
+    /// Something in it is not what it may be.
+    #[error("{0} {1}")]
+    Invalid(&'static str, Invalid),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,10 +115,14 @@ impl<'a, T> Rows<'a, T> {
 }
 
 /// A life. Names are numbers of the piece's table, unless they are spelled out.
-#[derive(Serialize, Deserialize)]
+///
+/// In rows that move to another project (`N` is a text, and the parameters behind it differ, too) all numbers are left out
+/// that only mean something within this one.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct LifeRow<'a, N = u32> {
-    id: u64,
+struct LifeRow<'a, N = u32, I: Said = u64, S = StandingRow> {
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    id: I,
     process: N,
     incarnation: Option<&'a str>,
     pid: Option<Pid>,
@@ -119,13 +132,13 @@ struct LifeRow<'a, N = u32> {
     seen: Instant,
     #[serde(borrow)]
     progress: Option<ProgressRow<'a>>,
-    standing: StandingRow,
+    standing: S,
     #[serde(borrow)]
     claims: LifeClaims<'a, N>,
 }
 
 /// The types that a life asked for last, and the id, issue and token of a claim that can be repeated.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct LifeClaims<'a, N = u32> {
     #[serde(rename = "types")]
@@ -142,9 +155,9 @@ enum StandingRow {
     Ended { at: Instant, reason: OrphanReason },
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct IssueRow<'a, N = u32> {
+struct IssueRow<'a, N = u32, I: Said = u64, L = u64, A: Said = Unsaid> {
     number: IssueNumber,
     token: Token,
     started: Instant,
@@ -153,8 +166,9 @@ struct IssueRow<'a, N = u32> {
     #[serde(rename = "type")]
     kind: Option<N>,
     #[serde(borrow)]
-    run: RunRow<'a, N>,
-    version: u64,
+    run: RunRow<'a, N, I, L, A>,
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    version: I,
     behind: bool,
 }
 
@@ -175,31 +189,31 @@ struct EventRow<'a, N = u32> {
     reason: Option<&'a str>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-enum RunRow<'a, N = u32> {
-    Held(u64),
+enum RunRow<'a, N = u32, I: Said = u64, L = u64, A: Said = Unsaid> {
+    Held(L),
     #[serde(borrow)]
-    Ended(EndedRow<'a, N>),
+    Ended(EndedRow<'a, N, I>),
     #[serde(borrow)]
-    Working(WorkingRow<'a, N>),
+    Working(WorkingRow<'a, N, L, A>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct WorkingRow<'a, N = u32> {
-    life: u64,
+struct WorkingRow<'a, N = u32, L = u64, A: Said = Unsaid> {
+    life: L,
     #[serde(borrow)]
-    task: Option<TaskRow<'a, N>>,
+    task: Option<TaskRow<'a, N, A>>,
     #[serde(borrow)]
     asked: Option<AskedRow<'a>>,
     follows: Option<FollowsRow>,
 }
 
 /// A task, without its issue.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct TaskRow<'a, N = u32> {
+struct TaskRow<'a, N = u32, A: Said = Unsaid> {
     id: &'a str,
     #[serde(rename = "type")]
     kind: N,
@@ -209,41 +223,50 @@ struct TaskRow<'a, N = u32> {
     turn: Instant,
     title: Option<&'a str>,
     payload: Option<&'a str>,
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    again: A,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct WaitingRow<'a, N = u32> {
-    number: u64,
-    delayed: bool,
+struct WaitingRow<'a, N = u32, I: Said = u64, D: Said = bool, A: Said = Unsaid> {
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    number: I,
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    delayed: D,
     issue: IssueNumber,
     #[serde(borrow)]
-    task: TaskRow<'a, N>,
+    task: TaskRow<'a, N, A>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct DeadRow<'a, N = u32> {
-    number: u64,
+struct DeadRow<'a, N = u32, I: Said = u64, A: Said = Unsaid> {
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    number: I,
     issue: IssueNumber,
     at: Instant,
     reason: Option<&'a str>,
     #[serde(borrow)]
-    task: TaskRow<'a, N>,
+    task: TaskRow<'a, N, A>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct FinishedRow<'a> {
-    number: u64,
+struct FinishedRow<'a, I: Said = u64, A: Said = Unsaid> {
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    number: I,
     issue: IssueNumber,
     id: &'a str,
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    again: A,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct EndedRow<'a, N = u32> {
-    end: u64,
+struct EndedRow<'a, N = u32, I: Said = u64> {
+    #[serde(skip_serializing_if = "Said::is_unsaid")]
+    end: I,
     at: Instant,
     by: EndedBy,
     outcome: Outcome,
@@ -258,7 +281,7 @@ struct EndedRow<'a, N = u32> {
 }
 
 /// What a process last said of its work.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProgressRow<'a> {
     text: &'a str,
@@ -266,7 +289,7 @@ struct ProgressRow<'a> {
 }
 
 /// The id, issue and token of a claim.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RequestRow<'a> {
     id: &'a str,
@@ -275,7 +298,7 @@ struct RequestRow<'a> {
 }
 
 /// That a holder was asked to stop.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AskedRow<'a> {
     at: Instant,
@@ -283,7 +306,7 @@ struct AskedRow<'a> {
 }
 
 /// The check-in that a lease came from.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FollowsRow {
     token: Token,
@@ -291,7 +314,7 @@ struct FollowsRow {
 }
 
 /// The lease that a check-in got.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NextRow {
     issue: IssueNumber,
@@ -472,6 +495,7 @@ impl Project {
             turn: task.turn,
             title: task.title(),
             payload: task.payload(),
+            again: Unsaid,
         }
     }
 
@@ -524,6 +548,7 @@ fn finished_rows<'a>(finished: Vec<(&u64, &'a Finished)>) -> Vec<FinishedRow<'a>
         number: *number,
         issue: finished.issue,
         id: &finished.id,
+        again: Unsaid,
     };
     finished.into_iter().map(row).collect()
 }
@@ -781,8 +806,8 @@ impl Project {
 }
 
 fn check_names<'a, 'b>(names: &'b [&'a str]) -> Result<&'b [&'a str], Corrupt> {
-    let valid = names.iter().all(|name| Name::parse(name.as_bytes()).is_ok());
-    valid.then_some(names).ok_or(Corrupt::Value("a name"))
+    names.iter().try_for_each(|name| check_name("a name", name))?;
+    Ok(names)
 }
 
 fn named<'a>(names: &[&'a str], number: u32) -> Result<&'a str, Corrupt> {
@@ -790,22 +815,28 @@ fn named<'a>(names: &[&'a str], number: u32) -> Result<&'a str, Corrupt> {
 }
 
 fn check_task_id(id: &str) -> Result<(), Corrupt> {
-    TaskId::parse(id.as_bytes()).map(drop).map_err(|_| Corrupt::Value("a task's id"))
+    TaskId::parse(id.as_bytes()).map(drop).map_err(|invalid| Corrupt::Invalid("a task's id", invalid))
 }
 
 fn check_text(text: &str) -> Result<(), Corrupt> {
-    Text::parse(text.as_bytes()).map(drop).map_err(|_| Corrupt::Value("a text"))
+    Text::parse(text.as_bytes()).map(drop).map_err(|invalid| Corrupt::Invalid("a text", invalid))
+}
+
+fn check_json(what: &'static str, text: &str) -> Result<(), Corrupt> {
+    Text::parse_json(text.as_bytes()).map(drop).map_err(|invalid| Corrupt::Invalid(what, invalid))
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), Corrupt> {
+    Name::parse(name.as_bytes()).map(drop).map_err(|invalid| Corrupt::Invalid(what, invalid))
 }
 
 impl LifeRow<'_> {
     fn check(&self, names: &[&str]) -> Result<(), Corrupt> {
         named(names, self.process)?;
         self.host.map_or(Ok(""), |host| named(names, host))?;
-        if self.incarnation.is_some_and(|incarnation| Name::parse(incarnation.as_bytes()).is_err()) {
-            return Err(Corrupt::Value("an incarnation"));
-        }
+        self.incarnation.map_or(Ok(()), |incarnation| check_name("an incarnation", incarnation))?;
         if !(Millis::MIN_TTL..=Millis::MAX_TTL).contains(&self.ttl.0) {
-            return Err(Corrupt::Value("a time to live"));
+            return Err(Corrupt::Invalid("a ttl", Invalid::Integer(Millis::MIN_TTL, Millis::MAX_TTL)));
         }
         self.tmux.map_or(Ok(()), check_text)?;
         let kinds = &self.claims.kinds;
@@ -813,9 +844,7 @@ impl LifeRow<'_> {
         if !kinds.is_sorted_by(|a, b| a < b) {
             return Err(Corrupt::Value("a life's types"));
         }
-        if self.claims.request.is_some_and(|request| Name::parse(request.id.as_bytes()).is_err()) {
-            return Err(Corrupt::Value("a claim's id"));
-        }
+        self.claims.request.map_or(Ok(()), |request| check_name("a claim's id", request.id))?;
         self.progress.map_or(Ok(()), |progress| check_text(progress.text))
     }
 
@@ -853,8 +882,7 @@ impl TaskRow<'_> {
         check_task_id(self.id)?;
         named(names, self.kind)?;
         self.title.map_or(Ok(()), check_text)?;
-        let is_json = |payload: &str| Text::parse_json(payload.as_bytes()).is_ok();
-        if self.payload.is_none_or(is_json) { Ok(()) } else { Err(Corrupt::Value("a payload")) }
+        self.payload.map_or(Ok(()), |payload| check_json("a payload", payload))
     }
 
     fn build(&self, issue: IssueNumber, table: &[&str], names: &mut Names) -> Result<Task, Corrupt> {
@@ -912,6 +940,7 @@ impl EventRow<'_> {
             EventKind::Enqueue | EventKind::Revive => self.status.is_some() && self.task.is_some(),
             EventKind::Dead => of_lease && self.task.is_some() && self.status == self.from && self.status != held,
             EventKind::Cancel => self.from.is_some() && (of_lease || self.task.is_some()),
+            EventKind::Import => (self.status.is_some() || self.from.is_some()) && (of_lease || self.task.is_some()),
         };
         possible.then_some(()).ok_or(Corrupt::Value("an event's status"))
     }
@@ -951,15 +980,13 @@ impl IssueRow<'_> {
         named(names, ended.process)?;
         ended.host.map_or(Ok(""), |host| named(names, host))?;
         ended.reason.map_or(Ok(()), check_text)?;
-        if ended.result.is_some_and(|result| Text::parse_json(result.as_bytes()).is_err()) {
-            return Err(Corrupt::Value("a result"));
-        }
+        ended.result.map_or(Ok(()), |result| check_json("a result", result))?;
         for (field, value) in &ended.metadata {
             check_text(field)?;
             check_text(value)?;
         }
         let sorted = ended.metadata.is_sorted_by(|(a, _), (b, _)| a < b);
-        sorted.then_some(()).ok_or(Corrupt::Value("metadata"))
+        sorted.then_some(()).ok_or(Corrupt::Value("the order of metadata's fields"))
     }
 
     fn build(&self, table: &[&str], names: &mut Names) -> Result<Issue, Corrupt> {

@@ -136,12 +136,38 @@ pub(crate) struct Recorded {
 pub struct Durations {
     /// How many durations were recorded.
     pub count: u64,
+    /// All of them together.
+    pub sum: Millis,
     /// Their mean.
     pub mean: Millis,
     /// Half of them are at most this.
     pub p50: Millis,
     /// 99 of 100 of them are at most this.
     pub p99: Millis,
+    /// How many were shorter than each of [`Durations::BOUNDS`], and not than the one before it.
+    pub buckets: [u64; Durations::BOUNDS.len()],
+}
+
+impl Durations {
+    /// From a millisecond to three days, each four times the one before it. They are edges of the buckets that durations are
+    /// recorded in, so the counts are exact.
+    pub const BOUNDS: [Millis; 15] = [
+        Millis(1),
+        Millis(4),
+        Millis(16),
+        Millis(64),
+        Millis(1 << 8),
+        Millis(1 << 10),
+        Millis(1 << 12),
+        Millis(1 << 14),
+        Millis(1 << 16),
+        Millis(1 << 18),
+        Millis(1 << 20),
+        Millis(1 << 22),
+        Millis(1 << 24),
+        Millis(1 << 26),
+        Millis(1 << 28),
+    ];
 }
 
 impl Histogram {
@@ -209,10 +235,24 @@ impl Histogram {
     pub(crate) fn durations(&self) -> Durations {
         Durations {
             count: self.count,
+            sum: Millis(self.sum),
             mean: Millis(self.sum.checked_div(self.count).unwrap_or(0)),
             p50: self.percentile(50),
             p99: self.percentile(99),
+            buckets: self.coarse(),
         }
+    }
+
+    fn coarse(&self) -> [u64; Durations::BOUNDS.len()] {
+        let mut coarse = [0; Durations::BOUNDS.len()];
+        for (bucket, count) in &self.buckets {
+            let upper = Self::upper(*bucket);
+            let at = Durations::BOUNDS.partition_point(|bound| bound.0 <= upper);
+            if let Some(sum) = coarse.get_mut(at) {
+                *sum += count;
+            }
+        }
+        coarse
     }
 }
 
@@ -244,6 +284,21 @@ mod tests {
         assert_eq!((figures.count, figures.mean), (1000, Millis(500)));
         assert!((500..=563).contains(&figures.p50.0), "{figures:?}");
         assert!((990..=1000).contains(&figures.p99.0), "{figures:?}");
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_bound_is_counted_below_it() {
+        let mut histogram = Histogram::default();
+        let (longest, too_long) = ((1 << 28) - 1, 1 << 28);
+        for value in [0, 1, 3, 4, 15, 16, longest, too_long, u64::MAX] {
+            histogram.record(Millis(value));
+        }
+        let figures = histogram.durations();
+        assert_eq!(figures.buckets, [1, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(Durations::BOUNDS.last(), Some(&Millis(too_long)));
+        for bound in Durations::BOUNDS {
+            assert_eq!(Histogram::upper(Histogram::bucket(bound.0 - 1)), bound.0 - 1, "an edge");
+        }
     }
 
     #[test]

@@ -399,7 +399,7 @@ impl Project {
     }
 
     /// Logs that a task waits that did not before.
-    fn log_queued(&mut self, at: Instant, what: EventKind, task: &Task) {
+    pub(crate) fn log_queued(&mut self, at: Instant, what: EventKind, task: &Task) {
         let from = self.status_of(task.issue);
         self.next_event();
         let mut entry = Self::task_entry(at, what, task, None);
@@ -408,7 +408,7 @@ impl Project {
     }
 
     /// An event of a task without a lease.
-    fn task_entry(at: Instant, what: EventKind, task: &Task, reason: Option<&str>) -> Entry {
+    pub(crate) fn task_entry(at: Instant, what: EventKind, task: &Task, reason: Option<&str>) -> Entry {
         Entry {
             issue: task.issue,
             token: None,
@@ -422,7 +422,7 @@ impl Project {
         }
     }
 
-    fn issue_of(&self, there: Whereabouts) -> Option<IssueNumber> {
+    pub(crate) fn issue_of(&self, there: Whereabouts) -> Option<IssueNumber> {
         match there {
             Whereabouts::Waiting(number) => self.queue.tasks.get(&number).map(|task| task.issue),
             Whereabouts::Running(issue) => Some(issue),
@@ -431,7 +431,7 @@ impl Project {
     }
 
     /// What an issue is; none where nothing is known of it.
-    fn status_of(&self, number: IssueNumber) -> Option<Status> {
+    pub(crate) fn status_of(&self, number: IssueNumber) -> Option<Status> {
         let record = self.issues.get(&number).map(|issue| issue.status());
         record.or_else(|| self.is_queued(number).then_some(Status::Queued))
     }

@@ -460,7 +460,7 @@ words! {
 
 words! {
     /// What happened to an issue.
-    EventKind, "checkout, takeover, checkin, repair, evict, forget, claim, enqueue, dead, cancel or revive" {
+    EventKind, "checkout, takeover, checkin, repair, evict, forget, claim, enqueue, dead, cancel, revive or import" {
         /// Somebody has it.
         Checkout = "checkout",
         /// Somebody has it instead of an orphan.
@@ -483,6 +483,8 @@ words! {
         Cancel = "cancel",
         /// A dead task waits again.
         Revive = "revive",
+        /// It came from elsewhere, or a task of it did, or that its task was finished there.
+        Import = "import",
     }
 }
 

@@ -13,8 +13,9 @@ mod model;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use poppo_core::{Now, Project, arm_fault, disarm_fault};
+use poppo_core::{Effect, ExportCursor, MovedPiece, Now, Project, arm_fault, disarm_fault};
 
+use model::after::project_after;
 use model::histories::{Action, History, Targets, check, history, quietly};
 use model::views::{bytes, claims_alike, compare, compare_claims, load, look};
 use model::{Answer, Command, Model, apply};
@@ -109,4 +110,40 @@ fn a_command_that_panics_is_taken_back_as_if_it_had_never_been() {
         std::env::var_os("POPPO_CASES").is_some() || changed.len() == 14,
         "not every command changed something: {changed:?}"
     );
+}
+
+#[test]
+fn an_import_that_panics_is_taken_back_as_if_it_had_never_been() {
+    let panics = std::cell::Cell::new(0u32);
+    check(60, (history(40), history(40)), |(one, other), log| {
+        let ((source, _), (mut project, now)) = (project_after(&one), project_after(&other));
+        let lines = source.export(now.at, ExportCursor::START, 10_000).lines.join("\n");
+        log.clear();
+        log.push(lines.clone());
+        let piece = MovedPiece::parse(&lines).unwrap();
+        let (before, seen) = (bytes(&project), look(&project, now, 10).without_what_was_noticed());
+        let mut unharmed = project.clone();
+        let expected = unharmed.import(now, &piece);
+        for nth in 1.. {
+            arm_fault(nth);
+            let outcome = quietly(|| project.import(now, &piece));
+            let armed = disarm_fault();
+            let Err(words) = outcome else {
+                assert!(armed, "a fault was swallowed");
+                assert_eq!(outcome, Ok(expected));
+                assert_eq!(nth > 1, expected.1 == Effect::Changed, "each change can fail, and nothing else");
+                break;
+            };
+            assert!(words.contains("injected fault"), "{words}");
+            assert!(project.roll_back(), "there was something to take back");
+            assert_eq!(bytes(&project), before, "after a panic at change {nth}");
+            // To look at everything after each of thousands of panics would take long.
+            if nth % 16 == 1 {
+                assert_eq!(look(&project, now, 10).without_what_was_noticed(), seen, "after a panic at change {nth}");
+            }
+            panics.set(panics.get() + 1);
+        }
+        assert_eq!(bytes(&project), bytes(&unharmed));
+    });
+    assert!(panics.get() > 1_000, "only {} panics", panics.get());
 }

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use poppo_core::commands::{Answered, Args, Bad, Follow, ONLY_RESOLVED, Read, Reply, Write, claim};
+use poppo_core::commands::{Answered, Args, Bad, Follow, MAX_COMMAND, ONLY_RESOLVED, Read, Reply, Write, claim};
 use poppo_core::{Effect, Millis, Now, Project, Refusal, TaskId};
 use redis_module::{Context, RedisResult, RedisValue};
 
@@ -69,7 +69,7 @@ fn decide<W: Write>(
     words: &[Word<'_>],
     instead: impl FnOnce(&W::Request<'_>) -> Option<Result<Answer, Failure>>,
 ) -> Result<Answer, Failure> {
-    let mut args = Args::new(W::DOC.name, words, W::POSITIONAL)?;
+    let mut args = Args::new(W::DOC.name, words, W::POSITIONAL, W::LONGEST)?;
     let now = match args.resolved() {
         None => server::now(),
         Some(at) if ffi::is_replay(ctx) => Now::replay(at),
@@ -100,7 +100,7 @@ fn apply<W: Write>(
         None => {
             let mut value = Value::new(Project::new(now.at));
             let answered = change(&mut value, now, |project| W::apply(project, now, request))?;
-            if W::creates(request) {
+            if W::creates(request) && answered.effect == Effect::Changed {
                 key.create(ctx, value)?;
             }
             answered
@@ -179,7 +179,7 @@ fn replicate<W: Write>(ctx: &Context, words: &[Word<'_>], now: Now, chosen: Opti
 
 fn read<R: Read>(ctx: &Context, words: &[Word<'_>]) -> RedisResult {
     answer(ctx, || {
-        let mut args = Args::new(R::DOC.name, words, usize::MAX)?;
+        let mut args = Args::new(R::DOC.name, words, usize::MAX, MAX_COMMAND)?;
         let request = R::parse(&mut args)?;
         let mut key = Key::open(ctx, key_name(words)?)?;
         let now = server::now();
@@ -226,7 +226,7 @@ enum Looked {
 }
 
 fn look<F: Follow>(ctx: &Context, words: &[Word<'_>]) -> Result<Looked, Failure> {
-    let mut args = Args::new(F::DOC.name, words, usize::MAX)?;
+    let mut args = Args::new(F::DOC.name, words, usize::MAX, MAX_COMMAND)?;
     let request = F::parse(&mut args)?;
     let mut key = Key::open(ctx, key_name(words)?)?;
     let rows = key.value().map_or(Vec::new(), |value| F::answer(value.project(), &request));

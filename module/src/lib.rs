@@ -26,8 +26,8 @@ mod waiters;
 use command::{Following, Reading, Writing};
 use ffi::{Command, PROJECT_TYPE};
 use poppo_core::commands::{
-    Follow, Read, Write, cancel, checkin, checkout, claim, config, drain, enqueue, events, evict, forget, get,
-    heartbeat, labelled, labels, list, liveness, orphans, repair, revive, stats,
+    Follow, Read, Write, cancel, checkin, checkout, claim, config, drain, enqueue, events, evict, export, forget, get,
+    heartbeat, import, labelled, labels, list, liveness, orphans, repair, revive, stats,
 };
 use redis_module::alloc::RedisAlloc;
 use redis_module::{Context, RedisString, Status, redis_module};
@@ -58,6 +58,9 @@ const COMMANDS: &[Command] = &[
     Command::new::<Following<events::Command>>(&events::Command::DOC, c"readonly blocking"),
     Command::new::<Following<labels::Command>>(&labels::Command::DOC, c"readonly blocking"),
     Command::new::<Writing<labelled::Command>>(&labelled::Command::DOC, c"write fast"),
+    // moving
+    Command::new::<Reading<export::Command>>(&export::Command::DOC, c"readonly"),
+    Command::new::<Writing<import::Command>>(&import::Command::DOC, c"write deny-oom"),
     // inside
     Command::new::<persistence::Load>(&persistence::LOAD_DOC, c"write admin"),
 ];

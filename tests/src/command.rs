@@ -55,6 +55,8 @@ pub fn bare(directory: &Path) -> Command {
     }
     // What a test leaves undelivered is nobody else's.
     command.env("POPPO_SPOOL", directory.join("spool"));
+    // Whichever port is free: tests run side by side.
+    command.env("POPPO_HTTP_LISTEN", "127.0.0.1:0").env_remove("GITHUB_TOKEN");
     command.env("POPPO_MODULE", artifacts::module()).current_dir(directory).stdin(Stdio::null());
     command
 }

@@ -5,9 +5,9 @@
 //! redis-cli shows them, [`dump`] forges DUMP payloads, [`History`] makes up histories from a seed, [`load`] has
 //! workers work while something happens to the servers, [`worker`] is one that crashes, stalls and loses answers, and
 //! [`audit`] decides afterwards whether a task was lost or done twice; [`cluster`] makes nodes one cluster, [`sentinel`]
-//! has a primary watched, [`tls`] has them speak TLS, [`network`] cuts one off, [`command`] starts `poppo`, [`pty`] is a terminal for it, [`proxy`]
-//! loses answers, [`golden`] knows what earlier versions wrote. What the answers ought to be stands in the tests, one file
-//! per concern, and in `docs/commands.md`.
+//! has a primary watched, [`tls`] has them speak TLS, [`network`] cuts one off, [`command`] starts `poppo`, [`daemon`] its
+//! daemon, [`pty`] is a terminal for it, [`proxy`] loses answers, [`golden`] knows what earlier versions wrote, [`github`] is
+//! a GitHub of one's own. What the answers ought to be stands in the tests, one file per concern, and in `docs/commands.md`.
 //!
 //! Two rules keep the tests quick and honest: nobody sleeps for a fixed time ([`wait_until`] waits for a
 //! condition), and every server has its own directory and port, so that all tests run side by side.
@@ -25,8 +25,10 @@ pub mod audit;
 pub mod cluster;
 pub mod command;
 mod connection;
+pub mod daemon;
 pub mod dump;
 mod files;
+pub mod github;
 pub mod golden;
 mod history;
 pub mod load;

@@ -212,7 +212,7 @@ impl Bindings {
         for piece in pieces(expected) {
             let taken = match piece {
                 Piece::Literal(text) => rest.starts_with(text).then_some(text.len()),
-                Piece::Time => is_time(rest).then_some(TIME.len()),
+                Piece::Time => time_length(rest),
                 Piece::Millis => Some(rest.chars().take_while(char::is_ascii_digit).count()).filter(|n| *n > 0),
                 Piece::Name(name) => match bound.get(name) {
                     Some(value) => rest.starts_with(value.as_str()).then_some(value.len()),
@@ -238,10 +238,22 @@ impl Bindings {
 /// The shape of a time: `0` stands for a digit.
 const TIME: &str = "0000-00-00T00:00:00.000Z";
 
+/// That of one in an export, with microseconds.
+const EXACT_TIME: &str = "0000-00-00T00:00:00.000000Z";
+
 /// Whether `text` begins with a time in ISO-8601, UTC, with milliseconds.
 pub fn is_time(text: &str) -> bool {
-    text.len() >= TIME.len()
-        && TIME.bytes().zip(text.bytes()).all(|(shape, byte)| match shape {
+    has_shape(text, TIME)
+}
+
+/// How long the time is that `text` begins with.
+fn time_length(text: &str) -> Option<usize> {
+    [TIME, EXACT_TIME].into_iter().find(|shape| has_shape(text, shape)).map(str::len)
+}
+
+fn has_shape(text: &str, shape: &str) -> bool {
+    text.len() >= shape.len()
+        && shape.bytes().zip(text.bytes()).all(|(shape, byte)| match shape {
             b'0' => byte.is_ascii_digit(),
             mark => byte == mark,
         })

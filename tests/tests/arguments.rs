@@ -27,6 +27,7 @@ mod file {
     use poppo_tests::Files as Server;
 
     #[allow(dead_code, reason = "some of it is for tests that only a server has")]
+    #[allow(clippy::duplicate_mod, reason = "the same tests, on a file")]
     mod arguments;
 }
 
@@ -56,7 +57,7 @@ fn a_replica_refuses_writes_and_grants_reads() {
     let primary = furnished();
     let replica = primary.replica(Server::builder());
     let mut connection = replica.connect();
-    let readers = ["ORPHANS", "GET", "LIST", "STATS", "EVENTS", "LABELS"];
+    let readers = ["ORPHANS", "GET", "LIST", "STATS", "EVENTS", "LABELS", "EXPORT"];
     for (command, line) in VALID {
         if readers.contains(&command) {
             connection.ok(line);
@@ -85,6 +86,7 @@ fn the_resolved_form_is_refused_from_clients_transactions_and_scripts() {
         "ENQUEUE",
         "CLAIM",
         "CANCEL",
+        "IMPORT",
         "REVIVE",
         "DRAIN",
     ];

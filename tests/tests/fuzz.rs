@@ -16,7 +16,7 @@ use poppo_tests::{Connection, History, Random, Server, seed, wait_until};
 const COMMANDS: usize = 1_000_000;
 const PIPELINE: usize = 20_000;
 
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 23] = [
     "CHECKOUT",
     "CHECKIN",
     "HEARTBEAT",
@@ -38,10 +38,12 @@ const NAMES: [&str; 21] = [
     "CANCEL",
     "REVIVE",
     "DRAIN",
+    "EXPORT",
+    "IMPORT",
 ];
 
 /// Words that mean something somewhere.
-const WORDS: [&str; 60] = [
+const WORDS: [&str; 62] = [
     "p",
     "q",
     "1",
@@ -101,6 +103,8 @@ const WORDS: [&str; 60] = [
     "TASK",
     "QUEUE",
     "DELAYED",
+    "issues-1-0",
+    "{\"export\":{\"version\":1}}\n{\"finished\":{\"issue\":1,\"id\":\"1:issue\"}}",
     "",
 ];
 

@@ -220,6 +220,8 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     run("heartbeat", "heartbeat --process w2");
     run("checkout", "checkout 5 --process w2 --type docs");
     run("checkout", "checkout 6 --process w2");
+    run("liveness", "liveness w2 alive --host h2 --pid 22");
+    run("list --processes", "list --processes");
     run("liveness", "liveness w2 dead --host h2 --pid 22");
     run("orphans", "orphans");
     run("get", "get 2");
@@ -250,8 +252,14 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     work(&checked);
     spool(&checked);
 
+    run("export", "export backup.jsonl --verify");
+    run("import", "import backup.jsonl --verify");
+    let copy = format!("copy {0} {0} --to-project q --verify", server.url());
+    run("copy", &copy);
+
     // What needs no server, or brings its own.
     run("man --dir", "man --dir manual");
+    run("daemon --check", "daemon --check");
     let directory = tempfile::tempdir().unwrap();
     let mut demo = bare(directory.path());
     demo.arg("demo");
@@ -273,7 +281,7 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     let described: BTreeSet<String> = checked.page.commands.keys().cloned().collect();
     let first = |command: &String| command.split(' ').next().unwrap().to_owned();
     assert_eq!(described.iter().map(first).collect::<BTreeSet<_>>(), subcommands());
-    let without: BTreeSet<String> = ["run", "top", "completions", "man"].map(str::to_owned).into();
+    let without: BTreeSet<String> = ["run", "top", "daemon", "completions", "man"].map(str::to_owned).into();
     let ran: BTreeSet<String> = checked.commands.borrow().union(&without).cloned().collect();
     assert_eq!(ran, described);
     let all = checked.page.documents.iter();

@@ -13,5 +13,6 @@ mod server {
 mod file {
     use poppo_tests::Files as Server;
 
+    #[allow(clippy::duplicate_mod, reason = "the same tests, on a file")]
     mod looking;
 }

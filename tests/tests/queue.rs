@@ -17,6 +17,7 @@ mod server {
 mod file {
     use poppo_tests::Files as Server;
 
+    #[allow(clippy::duplicate_mod, reason = "the same tests, on a file")]
     mod queue;
 }
 

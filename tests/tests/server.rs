@@ -57,6 +57,8 @@ fn every_command_works_in_a_transaction_and_from_a_script() {
         "POPPO.REVIVE p 5:fix".to_owned(),
         "POPPO.CANCEL p 5".to_owned(),
         "POPPO.DRAIN p ON".to_owned(),
+        "POPPO.EXPORT p".to_owned(),
+        import(1),
     ];
     connection.ok("COPY p q");
     connection.ok("MULTI");
@@ -112,6 +114,7 @@ fn at_maxmemory_what_adds_state_is_refused_and_the_rest_still_works() {
     connection.refused("POPPO.CLAIM p w1", "OOM");
     connection.refused("POPPO.CLAIM p w1 BLOCK 0", "OOM");
     connection.refused("POPPO.REVIVE p 9:issue", "OOM");
+    connection.refused(&import(1), "OOM");
     for line in [
         "POPPO.HEARTBEAT p w1 PROGRESS half",
         "POPPO.LIVENESS p w1 ALIVE HOST h PID 5",
@@ -128,6 +131,7 @@ fn at_maxmemory_what_adds_state_is_refused_and_the_rest_still_works() {
         "POPPO.CANCEL p 1",
         "POPPO.DRAIN p ON",
         "POPPO.LIST p QUEUE",
+        "POPPO.EXPORT p",
     ] {
         connection.ok(line);
     }
@@ -268,13 +272,14 @@ fn a_watch_is_touched_by_a_success_and_not_by_a_refusal() {
         "POPPO.REVIVE p 9:issue",
         "POPPO.CANCEL p 9",
         "POPPO.DRAIN p ON",
+        &import(1),
     ] {
         assert!(touched(granted), "{granted}");
     }
 }
 
 /// A command: its name, the words it takes at least (its own name among them), the flags it must have.
-const COMMANDS: [(&str, i64, &[&str]); 20] = [
+const COMMANDS: [(&str, i64, &[&str]); 22] = [
     ("poppo.checkout", 4, &["write", "denyoom"]),
     ("poppo.checkin", 6, &["write"]),
     ("poppo.heartbeat", 3, &["write"]),
@@ -295,7 +300,16 @@ const COMMANDS: [(&str, i64, &[&str]); 20] = [
     ("poppo.cancel", 3, &["write"]),
     ("poppo.revive", 3, &["write", "denyoom"]),
     ("poppo.drain", 3, &["write"]),
+    ("poppo.export", 2, &["readonly"]),
+    ("poppo.import", 3, &["write", "denyoom"]),
 ];
+
+/// A piece that is not there yet, and changes something whenever its number is another.
+fn import(number: u32) -> String {
+    format!(
+        r#"POPPO.IMPORT p "{{\"export\":{{\"version\":1}}}}\n{{\"finished\":{{\"issue\":{number},\"id\":\"x\"}}}}""#
+    )
+}
 
 #[test]
 fn the_server_knows_flags_arity_and_key_of_each_command() {
@@ -583,11 +597,13 @@ fn each_change_is_a_keyspace_event_and_a_refusal_is_none() {
         "POPPO.CANCEL p 8",
         "POPPO.DRAIN p ON",
         "POPPO.DRAIN p ON",
+        &import(1),
+        &import(1),
     ] {
         connection.ok(line);
     }
     let expected = "checkout checkout checkin checkout liveness heartbeat repair evict labelled forget config \
-                    enqueue claim checkin revive cancel drain"
+                    enqueue claim checkin revive cancel drain import"
         .split_ascii_whitespace();
     for event in expected {
         let message = names(&listener.message());
@@ -646,6 +662,7 @@ fn a_panic_is_answered_and_leaves_nothing_behind() {
         "POPPO.EVICT p 30 REQUEUE".to_owned(),
         "POPPO.FORGET p 32".to_owned(),
         "POPPO.DRAIN p ON".to_owned(),
+        import(1),
     ] {
         let line = match line.as_str() {
             "POPPO.LABELLED" => {

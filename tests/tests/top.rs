@@ -26,6 +26,7 @@ mod file {
     use poppo_tests::Files as Server;
 
     #[allow(dead_code, reason = "some of it is for tests that only a server has")]
+    #[allow(clippy::duplicate_mod, reason = "the same tests, on a file")]
     mod top;
 }
 

@@ -1,8 +1,9 @@
 //! `poppo demo`: a real server, real workers on a real queue, one of them killed and one frozen, and a verdict on it all.
 //!
 //! Here are the arguments and the frame; `play` is what happens, `worker` who plays, `journal` what they write down and
-//! who held what by it, `verdict` what it all comes to, `screen` how it is shown.
+//! who held what by it, `verdict` what it all comes to, `screen` how it is shown, `forge` GitHub.
 
+mod forge;
 mod journal;
 mod play;
 mod screen;
@@ -18,6 +19,7 @@ use poppo::{IssueNumber, Priority};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use self::forge::Forge;
 use self::play::Play;
 use self::screen::Screen;
 pub(crate) use self::worker::{NoteArgs, note};
@@ -64,6 +66,12 @@ pub(crate) struct Args {
     /// Keep everything (data, journal, logs) in this folder instead of a temporary one
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Keep the labels of these issues in step in this repository of GitHub's, with the token in GITHUB_TOKEN
+    #[arg(long, value_name = "OWNER/NAME")]
+    repository: Option<String>,
+    /// Without a repository: a program that serves what looks like GitHub, and prints where
+    #[arg(long, value_name = "PROGRAM", env = "POPPO_GITHUB_SERVER", hide_env_values = true)]
+    github_server: Option<PathBuf>,
     /// The module's file [env: POPPO_MODULE]
     #[arg(long, value_name = "PATH")]
     module: Option<PathBuf>,
@@ -106,6 +114,7 @@ fn read_tasks(text: &str) -> Result<Vec<Task>, Failure> {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failure> {
+    context.refuse_file("demo")?;
     let mut stops = Stops::listen()?;
     let text = args.issues.as_deref().map_or_else(|| Ok(ISSUES.to_owned()), fs::read_to_string)?;
     let tasks = read_tasks(&text)?;
@@ -125,8 +134,18 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<ExitCode, Failu
         Ok(play) => play,
         Err(failure) => return server.stop().await.and(Err(failure)),
     };
+    let url = server.url();
+    let whole = async {
+        let (repository, program) = (args.repository.as_deref(), args.github_server.as_deref());
+        let forge = Forge::start(repository, program, (&url, &context.project), play.tasks()).await?;
+        let outcome = play.perform(args.workers, forge.as_ref()).await?;
+        match forge {
+            Some(forge) => play.compare_labels(forge).await.map(|()| outcome),
+            None => Ok(outcome),
+        }
+    };
     let outcome = tokio::select! {
-        outcome = timeout(DEADLINE, play.perform(args.workers)) => outcome.unwrap_or_else(|_| {
+        outcome = timeout(DEADLINE, whole) => outcome.unwrap_or_else(|_| {
             Err(Failure::failed(format!("the demo was not over after {} s", DEADLINE.as_secs())))
         }),
         failure = server.died() => Err(failure),

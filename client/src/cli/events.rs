@@ -17,7 +17,7 @@ const HEADINGS: &[&str] = &["ID", "TIME", "ISSUE", "EVENT", "CHANGE", "PROCESS",
 /// Show what happened to the project's issues, oldest first
 ///
 /// Each change of an issue's status or of a task is an event: checkout, claim, takeover, checkin, repair, evict or forget of
-/// an issue, enqueue, dead, cancel or revive of a task. With --follow it goes on with what happens next, until Ctrl-C, or until nobody reads its output any more. A server that goes away is
+/// an issue, enqueue, dead, cancel or revive of a task, import of either. With --follow it goes on with what happens next, until Ctrl-C, or until nobody reads its output any more. A server that goes away is
 /// waited for; once it is back, the events go on where they ended.
 ///
 /// The project keeps the last 10000 events, or as many as its setting events-kept says. Where events are gone before

@@ -135,7 +135,8 @@ fn latest(listed: Vec<Unlabelled>, events: &[Event]) -> Vec<Unlabelled> {
 /// Whether the event changed a task and left its issue what it was: then it gave the status no new version.
 fn is_of_a_task_only(event: &Event) -> bool {
     let of_a_task = [EventKind::Enqueue, EventKind::Dead, EventKind::Cancel, EventKind::Revive];
-    of_a_task.contains(&event.event) && event.status == event.from
+    let is_of_a_task = of_a_task.contains(&event.event) || (event.event == EventKind::Import && event.token.is_none());
+    is_of_a_task && event.status == event.from
 }
 
 fn fields(row: &Unlabelled) -> [Field; 3] {

@@ -6,15 +6,19 @@ mod checkout;
 mod claim;
 mod completions;
 mod config;
+mod copy;
+mod daemon;
 mod demo;
 mod doctor;
 mod drain;
 mod enqueue;
 mod events;
 mod evict;
+mod export;
 mod forget;
 mod get;
 mod heartbeat;
+mod import;
 mod labels;
 mod list;
 mod liveness;
@@ -36,7 +40,7 @@ use clap::{Parser, Subcommand};
 use poppo::{Client, Durability, Error, Project};
 
 use crate::discover::{self, Missed, Patience};
-use crate::exit::Failure;
+use crate::exit::{Failure, USAGE};
 use crate::human::parse_duration;
 use crate::output::Output;
 
@@ -56,7 +60,7 @@ const DEFAULT_PROJECT: &str = "poppo";
 /// another. `poppo run` works on one issue by its number.
 ///
 /// Everything is kept by a Redis server that has the Poppo module loaded. `poppo up` runs one; `poppo demo` shows it
-/// all at work, with a worker killed and another one frozen.
+/// all at work, with a worker killed and another one frozen. On a single machine a file will do: --url file:///path.
 #[derive(Debug, Parser)]
 #[command(
     name = "poppo",
@@ -92,9 +96,10 @@ pub(crate) struct Cli {
         global = true,
         value_name = "URL",
         help_heading = COMMON,
-        help = "The server, such as redis://host or unix:///path/to/socket",
+        help = "The server, such as redis://host or unix:///path/to/socket, or a file:///path",
         long_help = "The server: redis://[user:password@]host[:port][/db] (rediss:// with TLS), unix:///path/to/socket, \
-                     redis+sentinel://host,host/primary or redis+cluster://host,host"
+                     redis+sentinel://host,host/primary or redis+cluster://host,host; or, without a server, \
+                     file:///path/to/file.json"
     )]
     url: Option<String>,
 
@@ -153,6 +158,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Args),
+    Daemon(daemon::Args),
     Work(work::Args),
     Run(run::Args),
     Enqueue(enqueue::Args),
@@ -175,6 +181,9 @@ enum Command {
     Events(events::Args),
     Labels(labels::Args),
     Forget(forget::Args),
+    Export(export::Args),
+    Import(import::Args),
+    Copy(copy::Args),
     Spool(spool::Args),
     Config(config::Args),
     Demo(demo::Args),
@@ -212,6 +221,20 @@ fn wait(text: &str) -> Result<Wait, String> {
 }
 
 impl Context {
+    /// Refuses a file's URL, for what runs a server of its own.
+    pub(crate) fn refuse_file(&self, command: &str) -> Result<(), Failure> {
+        match self.url.as_deref().filter(|url| url.starts_with("file:")) {
+            Some(url) => Err(Failure::new(
+                USAGE,
+                "USAGE",
+                format!(
+                    "`poppo {command}` runs a server, and {url} is a file, which needs none: leave --url and POPPO_URL out"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The project on the server that is meant, connected.
     pub(crate) async fn project(&self) -> Result<Project, Failure> {
         self.project_after(Patience::NONE).await
@@ -233,11 +256,11 @@ impl Context {
         .await
     }
 
-    /// The server on its own, for who looks at it and not at a project.
-    async fn server(&self) -> Result<Client, Failure> {
+    /// A server on its own, for who looks at it and not at a project: the one that is named, or the usual one.
+    async fn server(&self, url: Option<&str>) -> Result<Client, Failure> {
         let patience = self.wait.map_or(Patience::NONE, Patience::Said);
         discover::wait_for(patience, async || {
-            let client = discover::connect(self.url.as_deref()).await?;
+            let client = discover::connect(url).await?;
             if patience != Patience::NONE {
                 see_it_answer(client.ping().await)?;
             }
@@ -286,6 +309,7 @@ impl Cli {
         let context = Context { url, project, durability, wait, out: Output::new(self.json) };
         match self.command {
             Command::Up(args) => return up::run(args, &context).await,
+            Command::Daemon(args) => return daemon::run(args, &context).await,
             Command::Work(args) => return work::run(args, &context).await,
             Command::Run(args) => return run::run(args, &context).await,
             Command::Demo(args) => return demo::run(args, &context).await,
@@ -312,6 +336,9 @@ impl Cli {
             Command::Events(args) => events::run(&args, &context).await?,
             Command::Labels(args) => labels::run(&args, &context).await?,
             Command::Forget(args) => forget::run(&args, &context).await?,
+            Command::Export(args) => export::run(args, &context).await?,
+            Command::Import(args) => import::run(args, &context).await?,
+            Command::Copy(args) => copy::run(args, &context).await?,
             Command::Spool(args) => spool::run(args, &context).await?,
             Command::Config(args) => config::run(&args, &context).await?,
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use poppo::{Error, Orphan, Project, Stats};
+use poppo::{Error, Life, Orphan, Process, Project, Stats};
 
 use super::Finding;
 use super::redis_cli::RedisCli;
@@ -35,6 +35,9 @@ pub(super) struct Facts {
     pub(super) skew: Result<Skew, Error>,
     pub(super) stats: Result<Option<Stats>, Error>,
     pub(super) orphans: Result<Vec<Orphan>, Error>,
+    pub(super) processes: Result<Vec<Process>, Error>,
+    /// This host's name, as its workers give it.
+    pub(super) host: String,
     /// The server's time, or ours where it does not tell.
     pub(super) now: SystemTime,
 }
@@ -60,6 +63,8 @@ pub(super) async fn gather(project: &Project) -> Facts {
         skew,
         stats: project.stats().await,
         orphans: project.orphans(Some(ORPHANS), None).await,
+        processes: project.all_processes().await,
+        host: Life::current().host,
         now: client.time().await.unwrap_or_else(|_| SystemTime::now()),
     }
 }

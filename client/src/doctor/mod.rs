@@ -3,7 +3,11 @@
 
 mod access;
 mod clock;
+mod daemon;
 mod facts;
+mod file;
+pub(crate) mod github;
+mod intake;
 mod logbook;
 mod memory;
 mod persistence;
@@ -12,6 +16,7 @@ mod redis_cli;
 mod replication;
 mod server;
 mod spool;
+mod view;
 
 use poppo::Project;
 use serde::Serialize;
@@ -76,11 +81,15 @@ pub(crate) fn unreachable(failure: Failure) -> Result<Vec<Finding>, Failure> {
 
 /// What can be looked at without a server, and that there is none.
 fn without_server(code: &str, message: &str) -> Vec<Finding> {
-    std::iter::once(server::no_connection(code, message)).chain(spool::judge()).collect()
+    let finding = if code == "FILE" { file::unusable(message) } else { server::no_connection(code, message) };
+    std::iter::once(finding).chain(spool::judge()).collect()
 }
 
 /// Looks at everything, of the server and of the project.
 pub(crate) async fn examine(project: &Project) -> Vec<Finding> {
+    if let Some(path) = project.client().file() {
+        return file::examine(project, path).await;
+    }
     if let Err(error) = project.client().ping().await
         && error.code() != "NOPERM"
     {
@@ -96,7 +105,10 @@ pub(crate) async fn examine(project: &Project) -> Vec<Finding> {
         findings.push(access::judge(&facts, &access::ask(project, &facts).await));
         findings.extend(logbook::judge(&facts));
         findings.extend(project::judge(&facts));
+        findings.extend(daemon::judge(&facts));
+        findings.extend(view::judge(&facts, &view::ask(project).await));
     }
+    findings.extend(intake::judge(project.key()));
     findings.extend(spool::judge());
     findings
 }

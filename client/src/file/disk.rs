@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use poppo_core::Project;
 use rustix::fs::{FlockOperation, OFlags};
+use tokio_util::sync::CancellationToken;
 
 use super::document::{self, Projects};
 use crate::random;
@@ -24,18 +25,24 @@ const LARGEST: u64 = 1 << 30;
 pub(super) struct Fault {
     pub(super) message: String,
     pub(super) may_pass: bool,
+    /// Whether it is what is in the file that is wrong.
+    pub(super) is_damage: bool,
 }
 
 impl Fault {
     fn lasting(message: impl Into<String>) -> Self {
-        Self { message: message.into(), may_pass: false }
+        Self { message: message.into(), may_pass: false, is_damage: false }
+    }
+
+    fn damage(message: String) -> Self {
+        Self { message, may_pass: false, is_damage: true }
     }
 
     /// What the system said of what was tried.
     fn of(what: &str, error: &io::Error) -> Self {
         use ErrorKind::{Interrupted, QuotaExceeded, ResourceBusy, StaleNetworkFileHandle, StorageFull};
         let passing = [Interrupted, QuotaExceeded, ResourceBusy, StaleNetworkFileHandle, StorageFull];
-        Self { message: format!("{what}: {error}"), may_pass: passing.contains(&error.kind()) }
+        Self { message: format!("{what}: {error}"), may_pass: passing.contains(&error.kind()), is_damage: false }
     }
 
     /// Somebody had the lock all the while.
@@ -44,6 +51,7 @@ impl Fault {
         Self {
             message: format!("is locked by somebody else for {after}: another program hangs, or very many share it"),
             may_pass: true,
+            is_damage: false,
         }
     }
 
@@ -154,12 +162,12 @@ impl Disk {
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(unreadable)?;
-        let projects = document::read(&text).map_err(Fault::lasting)?;
+        let projects = document::read(&text).map_err(Fault::damage)?;
         Ok(Shelf { projects, file: Some((file, Stamp::of(&metadata))) })
     }
 
     /// Takes the lock, waiting for it so long at most, and only as long as somebody wants it.
-    pub(super) fn lock(&self, patience: Duration, is_unwanted: impl Fn() -> bool) -> Result<Lock, Fault> {
+    pub(super) fn lock(&self, patience: Duration, dropped: &CancellationToken) -> Result<Lock, Fault> {
         let target = self.target()?;
         let path = beside(&target, "lock");
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -171,7 +179,7 @@ impl Disk {
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Lock { target, _file: file }),
-                Err(rustix::io::Errno::WOULDBLOCK) if is_unwanted() => return Err(Fault::unwanted()),
+                Err(rustix::io::Errno::WOULDBLOCK) if dropped.is_cancelled() => return Err(Fault::unwanted()),
                 Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() >= patience => {
                     return Err(Fault::locked(patience));
                 }
@@ -234,7 +242,13 @@ fn replace(temporary: &Path, target: &Path, text: &[u8]) -> io::Result<(File, St
     file.sync_all()?;
     fs::rename(temporary, target)?;
     if let Some(folder) = target.parent() {
-        File::open(folder)?.sync_all()?;
+        // Some filesystems have nothing to do for that, and say so.
+        match File::open(folder)?.sync_all() {
+            Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+                return Err(error);
+            }
+            _ => {}
+        }
     }
     let stamp = Stamp::of(&file.metadata()?);
     Ok((file, stamp))

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use poppo_core::{Project, VERSION};
+use poppo_core::{Project, VERSION, layout};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::layout;
+/// Projects, their parts and the records of each part have a line each.
+const LINES: usize = 4;
 
 /// All projects of a file, by their keys.
 pub(super) type Projects = BTreeMap<String, Arc<Project>>;
@@ -21,7 +22,9 @@ struct Document<'a> {
 /// The document as text.
 pub(super) fn write(projects: &Projects) -> Result<Vec<u8>, serde_json::Error> {
     let projects = projects.iter().map(|(key, project)| (key.as_str(), project.as_ref())).collect();
-    layout::text(&Document { version: VERSION, projects })
+    let mut text = layout::text(&Document { version: VERSION, projects }, LINES)?;
+    text.push('\n');
+    Ok(text.into_bytes())
 }
 
 /// Reads a document. What is wrong with it completes a sentence that begins with the file.
@@ -62,6 +65,17 @@ mod tests {
         let projects = Projects::from([("a \"b\"/c".to_owned(), project)]);
         let text = write(&projects).unwrap();
         assert_eq!(write(&read(&text).unwrap()).unwrap(), text);
+    }
+
+    #[test]
+    fn a_file_of_each_version_is_read() {
+        let text = include_bytes!("version-3.json");
+        let projects = read(text).unwrap();
+        let project = projects.get("acme/widgets").unwrap();
+        assert_eq!((project.issue_count(), project.leases(), project.task_count()), (6, 3, (1, 1)));
+        assert_eq!(project.events(0).events.count(), 15);
+        // As long as it is the newest.
+        assert_eq!(write(&projects).unwrap(), text);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poppo_core::commands::{
-    Args, Bad, Doc, Field, Follow, ONLY_RESOLVED, Plain, Read, Reply, Visit, Write, claim, shown, visit,
+    Args, Bad, Doc, Field, Follow, MAX_COMMAND, ONLY_RESOLVED, Plain, Read, Reply, Visit, Write, claim, shown, visit,
 };
 use poppo_core::{Effect, Millis, Now, Project, Refusal};
 use redis::Value;
@@ -73,13 +73,13 @@ struct Question<'w> {
 
 impl<'w> Question<'w> {
     /// The words, once they are known to be enough, and the project that they name.
-    fn begin(&self, doc: &Doc, positional: usize) -> Result<(Args<'w, Vec<u8>>, &'w str), Said> {
+    fn begin(&self, doc: &Doc, positional: usize, longest: usize) -> Result<(Args<'w, Vec<u8>>, &'w str), Said> {
         let count = i32::try_from(self.words.len()).unwrap_or(i32::MAX);
         let fits = if doc.arity < 0 { count >= -doc.arity } else { count == doc.arity };
         if !fits {
             return Err(Said(format!("ERR wrong number of arguments for '{}' command", doc.name)));
         }
-        let args = Args::new(doc.name, self.words, positional)?;
+        let args = Args::new(doc.name, self.words, positional, longest)?;
         if args.resolved().is_some() {
             return Err(Bad(ONLY_RESOLVED.to_owned()).into());
         }
@@ -97,7 +97,7 @@ impl Visit for Question<'_> {
     type Out = Result<Outcome, Said>;
 
     fn write<W: Write>(self) -> Self::Out {
-        let (mut args, key) = self.begin(&W::DOC, W::POSITIONAL)?;
+        let (mut args, key) = self.begin(&W::DOC, W::POSITIONAL, W::LONGEST)?;
         let request = W::parse(&mut args)?;
         let known = self.project(key);
         let mut project = known.cloned().unwrap_or_else(|| Project::new(self.now.at));
@@ -117,7 +117,7 @@ impl Visit for Question<'_> {
     }
 
     fn read<R: Read>(self) -> Self::Out {
-        let (mut args, key) = self.begin(&R::DOC, usize::MAX)?;
+        let (mut args, key) = self.begin(&R::DOC, usize::MAX, MAX_COMMAND)?;
         let request = R::parse(&mut args)?;
         let reply = match self.project(key) {
             Some(project) => R::answer(project, self.now, &request),
@@ -127,7 +127,7 @@ impl Visit for Question<'_> {
     }
 
     fn follow<F: Follow>(self) -> Self::Out {
-        let (mut args, key) = self.begin(&F::DOC, usize::MAX)?;
+        let (mut args, key) = self.begin(&F::DOC, usize::MAX, MAX_COMMAND)?;
         let request = F::parse(&mut args)?;
         let rows = self.project(key).map_or(Vec::new(), |project| F::answer(project, &request));
         Ok(match F::block(&request) {

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `place` | which file a URL means |
 //! | `disk` | reading it, the lock, and writing it whole or not at all |
-//! | `document`, `layout` | what is in it, and how that is written for people |
+//! | `document` | what is in it |
 //! | `engine` | a command on what was read |
 //!
 //! Whoever looks takes no lock: a file is only ever replaced as a whole, so what was opened is one state or the next. Whoever
@@ -14,7 +14,6 @@
 mod disk;
 mod document;
 mod engine;
-mod layout;
 mod place;
 
 use std::path::Path;
@@ -123,8 +122,8 @@ impl Store {
     /// Runs a command on what is there, without changing it.
     async fn look(self: &Arc<Self>, words: &Arc<Vec<Vec<u8>>>) -> Result<Step, Error> {
         let (store, words) = (Arc::clone(self), Arc::clone(words));
-        self.aside(move || {
-            let seen = store.read()?;
+        self.aside(move |dropped| {
+            let seen = store.read_whole(dropped)?;
             Ok(match engine::run(&words, seen.projects(), now()) {
                 Outcome::Answer(value) => Step::Answered(value),
                 Outcome::Nothing { block, due } => Step::Nothing { block, due, seen },
@@ -139,12 +138,9 @@ impl Store {
         let turn = timeout(ANSWER_TIMEOUT, Arc::clone(&self.turn).lock_owned());
         let turn = turn.await.map_err(|_| self.error(Fault::locked(ANSWER_TIMEOUT)))?;
         let (store, words) = (Arc::clone(self), Arc::clone(words));
-        // Whoever drops this does not want it done any more.
-        let dropped = CancellationToken::new();
-        let _guard = dropped.clone().drop_guard();
-        self.aside(move || {
+        self.aside(move |dropped| {
             let _turn = turn;
-            let lock = store.disk.lock(ANSWER_TIMEOUT, || dropped.is_cancelled())?;
+            let lock = store.disk.lock(ANSWER_TIMEOUT, dropped)?;
             let seen = store.read()?;
             match engine::run(&words, seen.projects(), now()) {
                 Outcome::Answer(value) => Ok(Step::Answered(value)),
@@ -158,6 +154,19 @@ impl Store {
             }
         })
         .await
+    }
+
+    /// What is in the file, for who has no lock. One that is not whole may be under somebody's hands, who has the lock then.
+    fn read_whole(&self, dropped: &CancellationToken) -> Result<Arc<Shelf>, Fault> {
+        let damage = match self.read() {
+            Err(fault) if fault.is_damage => fault,
+            read => return read,
+        };
+        match self.disk.lock(ANSWER_TIMEOUT, dropped) {
+            Ok(_lock) => self.read(),
+            Err(locked) if locked.may_pass => Err(locked),
+            Err(_) => Err(damage),
+        }
     }
 
     /// What is in the file. It is read again only where it changed.
@@ -188,17 +197,19 @@ impl Store {
         }
     }
 
-    /// Does what may keep a thread waiting on a thread that may wait.
+    /// Does what may keep a thread waiting on a thread that may wait. It is told when nobody wants it any more.
     async fn aside<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&CancellationToken) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        let done = tokio::task::spawn_blocking(work).await;
+        let dropped = CancellationToken::new();
+        let _guard = dropped.clone().drop_guard();
+        let done = tokio::task::spawn_blocking(move || work(&dropped)).await;
         done.unwrap_or_else(|_| Err(Fault::internal())).map_err(|fault| self.error(fault))
     }
 
     fn error(&self, fault: Fault) -> Error {
-        let Fault { message, may_pass } = fault;
+        let Fault { message, may_pass, .. } = fault;
         Error::File { path: self.path().display().to_string(), message, may_pass }
     }
 }

@@ -72,7 +72,7 @@ fn task(id: &str, number: u64) -> Task {
 }
 
 pub(super) fn stats() -> Stats {
-    let durations = Durations { count: 3, mean: 900, p50: 800, p99: 2000 };
+    let durations = Durations { count: 3, sum: 2700, mean: 900, p50: 800, p99: 2000, ..Durations::default() };
     Stats {
         created: written(7200),
         last_token: 90,
@@ -123,6 +123,7 @@ pub(super) fn snapshot() -> Snapshot {
         issues: 2,
         ttl: Some(1_800_000),
         last_seen: Some(written(2)),
+        attest_time: None,
         progress: None,
         progress_time: None,
     };

@@ -2,8 +2,8 @@
 
 use crate::{Instant, Invalid, MAX_INTEGER, MAX_TEXT, Millis, Name, TaskId, integer};
 
-/// All words of a command together, in bytes.
-const MAX_COMMAND: usize = 1024 * 1024;
+/// All words of a command together, in bytes, unless the command says otherwise.
+pub const MAX_COMMAND: usize = 1024 * 1024;
 
 /// Why a client's command is refused that says when it happened.
 pub const ONLY_RESOLVED: &str = "AT is accepted only from the replication link and while loading";
@@ -38,13 +38,13 @@ pub(super) struct Options(pub(super) &'static [&'static str]);
 
 impl<'a, W: AsRef<[u8]>> Args<'a, W> {
     /// The words behind the command's name and key. `positional` is how many of them come before the options: there
-    /// the resolved form has its `AT`.
+    /// the resolved form has its `AT`. Unless it is resolved, they are `longest` bytes together at most.
     ///
     /// # Errors
     /// Where they are too long together, or the resolved form is not one.
-    pub fn new(command: &'static str, words: &'a [W], positional: usize) -> Result<Self, Bad> {
+    pub fn new(command: &'static str, words: &'a [W], positional: usize, longest: usize) -> Result<Self, Bad> {
         let words = words.get(2..).unwrap_or_default();
-        let resolved = resolved(words, positional)?;
+        let resolved = resolved(words, positional, longest)?;
         let before_at = if resolved.is_some() { positional } else { usize::MAX };
         Ok(Self { command, words, resolved, before_at, seen: 0 })
     }
@@ -121,13 +121,17 @@ impl<'a, W: AsRef<[u8]>> Args<'a, W> {
     }
 }
 
-fn resolved<'a, W: AsRef<[u8]>>(words: &'a [W], positional: usize) -> Result<Option<Resolved<'a>>, Bad> {
+fn resolved<'a, W: AsRef<[u8]>>(
+    words: &'a [W],
+    positional: usize,
+    longest: usize,
+) -> Result<Option<Resolved<'a>>, Bad> {
     let is_resolved = words.get(positional).is_some_and(|word| word.as_ref().eq_ignore_ascii_case(b"AT"));
     if !is_resolved {
         // Few words that are each within its own limit cannot be more together.
-        let few = words.len() <= MAX_COMMAND / MAX_TEXT;
-        return if !few && words.iter().map(|word| word.as_ref().len()).sum::<usize>() > MAX_COMMAND {
-            Err(Bad(format!("the command's arguments must be at most {MAX_COMMAND} bytes together")))
+        let few = longest == MAX_COMMAND && words.len() <= MAX_COMMAND / MAX_TEXT;
+        return if !few && words.iter().map(|word| word.as_ref().len()).sum::<usize>() > longest {
+            Err(Bad(format!("the command's arguments must be at most {longest} bytes together")))
         } else {
             Ok(None)
         };

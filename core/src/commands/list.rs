@@ -151,6 +151,7 @@ fn process<'p>(process: &Process<'p>) -> Reply<'p> {
         .with("issues", process.issues as u64)
         .with("ttl", holder.ttl)
         .with("lastSeen", holder.last_seen)
+        .maybe("attestTime", process.attested)
         .maybe("progress", holder.progress.map(|(text, _)| text))
         .maybe("progressTime", holder.progress.map(|(_, at)| at))
         .into()

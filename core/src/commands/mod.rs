@@ -18,9 +18,11 @@ pub mod drain;
 pub mod enqueue;
 pub mod events;
 pub mod evict;
+pub mod export;
 pub mod forget;
 pub mod get;
 pub mod heartbeat;
+pub mod import;
 pub mod labelled;
 pub mod labels;
 pub mod list;
@@ -30,7 +32,7 @@ pub mod repair;
 pub mod revive;
 pub mod stats;
 
-pub use args::{Args, Bad, ONLY_RESOLVED, shown};
+pub use args::{Args, Bad, MAX_COMMAND, ONLY_RESOLVED, shown};
 pub use docs::{Access, Arg, Doc, Kind};
 pub use reply::{Field, Map, Plain, Reply};
 pub use table::{NAMES, Visit, visit};
@@ -47,6 +49,9 @@ pub trait Write {
 
     /// How many words stand between the key and the options.
     const POSITIONAL: usize;
+
+    /// How many bytes the words behind the key may be together.
+    const LONGEST: usize = MAX_COMMAND;
 
     /// Reads the words behind the key.
     ///

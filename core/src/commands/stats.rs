@@ -89,9 +89,14 @@ fn tasks(tasks: TaskTotals) -> Map<'static> {
 }
 
 fn durations(durations: Durations) -> Map<'static> {
+    let filled = Durations::BOUNDS.iter().zip(durations.buckets).filter(|(_, count)| *count > 0);
+    let buckets = filled
+        .fold(Map::default(), |map: Map<'static>, (bound, count)| map.with_name(bound.0.to_string().into(), count));
     Map::default()
         .with("count", durations.count)
+        .with("sum", durations.sum)
         .with("mean", durations.mean)
         .with("p50", durations.p50)
         .with("p99", durations.p99)
+        .with("buckets", buckets)
 }

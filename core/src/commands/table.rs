@@ -1,8 +1,8 @@
 //! All commands by their names, for whoever has no table of its own.
 
 use super::{
-    Follow, Read, Write, cancel, checkin, checkout, claim, config, drain, enqueue, events, evict, forget, get,
-    heartbeat, labelled, labels, list, liveness, orphans, repair, revive, stats,
+    Follow, Read, Write, cancel, checkin, checkout, claim, config, drain, enqueue, events, evict, export, forget, get,
+    heartbeat, import, labelled, labels, list, liveness, orphans, repair, revive, stats,
 };
 
 /// Does something with a command, by its kind.
@@ -38,8 +38,8 @@ macro_rules! commands {
 }
 
 commands! {
-    Write write: checkout checkin heartbeat liveness repair evict enqueue claim cancel revive drain forget config labelled;
-    Read read: orphans get list stats;
+    Write write: checkout checkin heartbeat liveness repair evict enqueue claim cancel revive drain forget config labelled import;
+    Read read: orphans get list stats export;
     Follow follow: events labels;
 }
 

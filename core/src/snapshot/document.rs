@@ -105,7 +105,7 @@ fn rows<'a, T: Deserialize<'a>>(part: &'static str, value: &'a Value) -> Result<
 }
 
 /// A record that means names in one way or another.
-trait Named<'a, N> {
+pub(super) trait Named<'a, N> {
     /// The same record with names meant otherwise.
     type With<M>;
 
@@ -114,7 +114,7 @@ trait Named<'a, N> {
 }
 
 /// Records with their names spelled out.
-fn spelled<'a, T: Named<'a, u32>>(rows: Rows<'a, T>) -> Vec<T::With<&'a str>> {
+pub(super) fn spelled<'a, T: Named<'a, u32>>(rows: Rows<'a, T>) -> Vec<T::With<&'a str>> {
     let Rows { names, rows } = rows;
     // The table was made with the rows, so every number has its name.
     let mut say = |number: u32| names.get(number as usize).copied().unwrap_or_default();
@@ -122,7 +122,7 @@ fn spelled<'a, T: Named<'a, u32>>(rows: Rows<'a, T>) -> Vec<T::With<&'a str>> {
 }
 
 /// Records with their names in a table.
-fn numbered<'a, T: Named<'a, &'a str>>(rows: Vec<T>) -> Rows<'a, T::With<u32>> {
+pub(super) fn numbered<'a, T: Named<'a, &'a str>>(rows: Vec<T>) -> Rows<'a, T::With<u32>> {
     let mut numbers = std::collections::BTreeMap::new();
     let mut names = Vec::new();
     let mut say = |name: &'a str| {
@@ -178,8 +178,8 @@ impl<'a, N> RunRow<'a, N> {
 
 impl<'a, N> TaskRow<'a, N> {
     fn rename<M>(self, say: &mut impl FnMut(N) -> M) -> TaskRow<'a, M> {
-        let Self { id, kind, priority, attempts, orphans, turn, title, payload } = self;
-        TaskRow { id, kind: say(kind), priority, attempts, orphans, turn, title, payload }
+        let Self { id, kind, priority, attempts, orphans, turn, title, payload, again } = self;
+        TaskRow { id, kind: say(kind), priority, attempts, orphans, turn, title, payload, again }
     }
 }
 

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
+pub(crate) mod after;
 pub(crate) mod histories;
 pub(crate) mod queue;
 pub(crate) mod views;

@@ -486,6 +486,12 @@ fn compare_durations(what: &str, seen: Durations, expected: &[u64]) {
     let sum: u64 = sorted.iter().sum();
     let mean = if sorted.is_empty() { 0 } else { sum / seen.count };
     assert!((mean..=mean + 1).contains(&seen.mean.0), "{what}: mean {} is not {mean}", seen.mean.0);
+    assert_eq!(seen.sum.0, sum, "{what}");
+    let mut shorter = 0;
+    for (bound, count) in Durations::BOUNDS.iter().zip(seen.buckets) {
+        shorter += count;
+        assert_eq!(shorter, sorted.partition_point(|value| *value < bound.0) as u64, "{what}: below {} ms", bound.0);
+    }
     for (share, Millis(seen)) in [(50, seen.p50), (99, seen.p99)] {
         let rank = (sorted.len() * share).div_ceil(100);
         let exact = rank.checked_sub(1).map_or(0, |index| sorted[index]);

@@ -11,7 +11,7 @@ use super::contenders::{By, Contender, ORPHANS, Phase};
 use super::options::{Options, Scale};
 use super::scaling::Scaling;
 use crate::common::figures::{Target, store, store_between, thousands};
-use crate::common::stats::{median, range, ratios};
+use crate::common::stats::{median, percentile, range, ratios};
 
 /// README.md's table stands between `<!-- bench -->` and `<!-- /bench -->`.
 const MARK: &str = "bench";
@@ -25,6 +25,18 @@ const AOF: &str = "AOF per operation";
 const BY_SIZE: &str = "Against size";
 const STALLS: &str = "Stalls";
 const WHOLE: &str = "Whole projects";
+const RECOVERY: &str = "From kill -9 of a worker to another's claim of its issue, on one host";
+
+/// What others take by their own settings, in ms.
+const OTHERS_RECOVERY: [(&str, f64, &str); 3] = [
+    (
+        "BullMQ: its check for stalled jobs",
+        30_000.0,
+        "stalledInterval, by default; the lock of 30 s has to run out first",
+    ),
+    ("PoppoBuilder: its check for orphans", 300_000.0, "every 5 minutes"),
+    ("PoppoBuilder: its heartbeat", 1_800_000.0, "counts for 30 minutes"),
+];
 
 /// One line of the table.
 #[derive(Debug)]
@@ -45,13 +57,26 @@ pub(super) struct Report {
     scale: Scale,
     comparison: Comparison,
     scaling: Scaling,
+    /// In ms, one for each worker that was killed.
+    recovery: Vec<f64>,
     rows: Vec<Row>,
 }
 
+/// The table of recovery by itself.
+pub(super) fn recovery(times: &[f64]) -> String {
+    aligned(&recovery_rows(times))
+}
+
 impl Report {
-    pub(super) fn new(machine: Value, scale: Scale, comparison: Comparison, scaling: Scaling) -> Self {
+    pub(super) fn new(
+        machine: Value,
+        scale: Scale,
+        comparison: Comparison,
+        scaling: Scaling,
+        recovery: Vec<f64>,
+    ) -> Self {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let mut report = Self { machine, date, scale, comparison, scaling, rows: Vec::new() };
+        let mut report = Self { machine, date, scale, comparison, scaling, recovery, rows: Vec::new() };
         report.checkouts(Setup::Alone);
         report.others();
         report.checkouts(Setup::Aof);
@@ -60,29 +85,13 @@ impl Report {
         report.by_size();
         report.stalls();
         report.wholes();
+        report.rows.extend(recovery_rows(&report.recovery));
         report
     }
 
     /// The whole table, aligned, with what it was measured on.
     pub(super) fn table(&self) -> String {
-        let figures: Vec<String> = self.rows.iter().map(Row::shown).collect();
-        let targets: Vec<String> = self.rows.iter().map(Row::target).collect();
-        let width = |texts: &[String]| texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
-        let what = self.rows.iter().map(|row| row.what.chars().count()).max().unwrap_or(0);
-        let (figure, target) = (width(&figures), width(&targets));
-        let mut out = format!("{}\n", self.conditions());
-        let mut section = "";
-        for ((row, shown), wanted) in self.rows.iter().zip(&figures).zip(&targets) {
-            if row.section != section {
-                section = row.section;
-                out.push_str(&format!("\n{section}\n"));
-            }
-            let line =
-                format!("  {:<what$}  {shown:>figure$}  {wanted:<target$}  {} {}", row.what, row.mark(), row.note);
-            out.push_str(line.trim_end());
-            out.push('\n');
-        }
-        out
+        format!("{}\n{}", self.conditions(), aligned(&self.rows))
     }
 
     fn conditions(&self) -> String {
@@ -167,8 +176,50 @@ impl Report {
                 "checkout_next": curve(&self.scaling.next), "checkout_scattered": curve(&self.scaling.scattered),
                 "set": curve(&self.scaling.set),
             },
+            "recovery_ms": self.recovery,
         })
     }
+}
+
+/// The rows below each other, with a line for each section.
+fn aligned(rows: &[Row]) -> String {
+    let figures: Vec<String> = rows.iter().map(Row::shown).collect();
+    let targets: Vec<String> = rows.iter().map(Row::target).collect();
+    let width = |texts: &[String]| texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
+    let what = rows.iter().map(|row| row.what.chars().count()).max().unwrap_or(0);
+    let (figure, target) = (width(&figures), width(&targets));
+    let mut out = String::new();
+    let mut section = "";
+    for ((row, shown), wanted) in rows.iter().zip(&figures).zip(&targets) {
+        if row.section != section {
+            section = row.section;
+            out.push_str(&format!("\n{section}\n"));
+        }
+        let line = format!("  {:<what$}  {shown:>figure$}  {wanted:<target$}  {} {}", row.what, row.mark(), row.note);
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn recovery_rows(times: &[f64]) -> Vec<Row> {
+    let kills = thousands(times.len() as u64);
+    let (_, longest) = range(times);
+    let row = |what: String, figure, note: &str, target| Row {
+        section: RECOVERY,
+        what,
+        figure,
+        unit: "ms",
+        note: note.to_owned(),
+        target,
+    };
+    let mut rows = vec![
+        row(format!("median of {kills}"), median(times), "", None),
+        row("99 of 100 are faster".to_owned(), percentile(times, 99), "", Some(Target::AtMost(100.0))),
+        row("the slowest".to_owned(), longest, "", None),
+    ];
+    rows.extend(OTHERS_RECOVERY.map(|(what, figure, note)| row(what.to_owned(), figure, note, None)));
+    rows
 }
 
 /// The rows.

@@ -13,7 +13,7 @@ use poppo_tests::{Connection, Reply as _};
 use super::Server;
 
 /// Each command in a form that the server of [`furnished`] grants; whatever is appended to it is at fault alone.
-pub(crate) const VALID: [(&str, &str); 20] = [
+pub(crate) const VALID: [(&str, &str); 22] = [
     ("CHECKOUT", "POPPO.CHECKOUT p 1 w1"),
     ("CHECKIN", "POPPO.CHECKIN p 1 w1 STATUS completed"),
     ("HEARTBEAT", "POPPO.HEARTBEAT p w1"),
@@ -34,6 +34,8 @@ pub(crate) const VALID: [(&str, &str); 20] = [
     ("CANCEL", "POPPO.CANCEL p 4"),
     ("REVIVE", "POPPO.REVIVE p 2:dead"),
     ("DRAIN", "POPPO.DRAIN p ON"),
+    ("EXPORT", "POPPO.EXPORT p"),
+    ("IMPORT", r#"POPPO.IMPORT p {"export":{"version":1}}"#),
 ];
 
 /// A server with a project `p`: issue 1 held by w1 (host h, PID 5), 2 completed by w1, 3 held by w3, which is dead; a dead
@@ -122,7 +124,7 @@ fn valid(command: &str) -> &'static str {
 type CommandOption = (&'static str, Option<&'static str>);
 
 /// Which options each command takes.
-const OPTIONS: [(&str, &[CommandOption]); 12] = [
+const OPTIONS: [(&str, &[CommandOption]); 13] = [
     (
         "CHECKOUT",
         &[
@@ -184,6 +186,7 @@ const OPTIONS: [(&str, &[CommandOption]); 12] = [
     ("EVICT", &[("TOKEN", Some("5")), ("REQUEUE", None), ("REASON", Some("r"))]),
     ("EVENTS", &[("AFTER", Some("0")), ("COUNT", Some("5")), ("BLOCK", Some("5"))]),
     ("LABELS", &[("COUNT", Some("5")), ("BLOCK", Some("5"))]),
+    ("EXPORT", &[("CURSOR", Some("0")), ("COUNT", Some("5"))]),
 ];
 
 #[test]
@@ -512,6 +515,14 @@ fn what_is_neither_a_status_nor_a_verdict_nor_json_is_refused() {
         ("POPPO.LIST p CURSOR abc", "CURSOR"),
         ("POPPO.LIST p CURSOR -1", "CURSOR"),
         ("POPPO.LIST p CURSOR 0 CURSOR 0", "CURSOR"),
+        ("POPPO.EXPORT p CURSOR 1", "CURSOR must be 0 or what EXPORT answered"),
+        ("POPPO.EXPORT p CURSOR issues-1", "CURSOR"),
+        ("POPPO.EXPORT p COUNT 0", "COUNT"),
+        ("POPPO.IMPORT p \"\"", "json: line 1: is missing"),
+        ("POPPO.IMPORT p {", "json: line 1: is not JSON"),
+        ("POPPO.IMPORT p {\"issue\":{}}", "json: line 1"),
+        ("POPPO.IMPORT p \"\\xff\"", "json must be UTF-8"),
+        ("POPPO.IMPORT p {\"export\":{\"version\":2}}", "version is 2"),
     ];
     assert_refused(lines.map(|(line, named)| (split(line), named.to_owned())));
 }
@@ -541,7 +552,7 @@ fn too_few_or_too_many_arguments_are_refused() {
     for (command, line) in VALID {
         let words = split(line);
         // Whatever a command needs, its name and the project alone are never enough but for these.
-        let enough = if ["ORPHANS", "LIST", "STATS", "LABELS"].contains(&command) { 2 } else { 3 };
+        let enough = if ["ORPHANS", "LIST", "STATS", "LABELS", "EXPORT"].contains(&command) { 2 } else { 3 };
         for length in 1..enough {
             let refusal = connection.call(&words[..length]).error();
             let refusal = refusal.unwrap_or_else(|| panic!("{command} took {length} words"));
@@ -557,6 +568,7 @@ fn too_few_or_too_many_arguments_are_refused() {
         "POPPO.REVIVE p 2:dead 5",
         "POPPO.DRAIN p ON OFF",
         "POPPO.CANCEL p 4 5",
+        r#"POPPO.IMPORT p {"export":{"version":1}} 5"#,
     ] {
         connection.refused(line, "ERR ");
     }
@@ -592,6 +604,7 @@ fn a_refusal_on_a_project_that_does_not_exist_does_not_create_it() {
         ("POPPO.CONFIG p SET heartbeat-ttl 1", "ERR"),
         ("POPPO.ENQUEUE p 1 DELAY -1", "ERR"),
         ("POPPO.CLAIM p w1 BLOCK -1", "ERR"),
+        ("POPPO.IMPORT p {}", "ERR"),
     ] {
         connection.refused(line, code);
     }
@@ -599,6 +612,8 @@ fn a_refusal_on_a_project_that_does_not_exist_does_not_create_it() {
     assert_eq!(connection.int("POPPO.FORGET p 1"), 0);
     assert_eq!(connection.int("POPPO.LABELLED p 1 1"), 0);
     assert_eq!(connection.int("POPPO.REVIVE p 1:issue"), 0);
+    assert_eq!(connection.ok(valid("IMPORT")).count("unchanged"), 0);
+    assert_eq!(connection.ok("POPPO.EXPORT p").rows()[1].rows().len(), 1);
     assert_eq!(connection.text("POPPO.CANCEL p 1"), "none");
     assert_eq!(connection.text("POPPO.DRAIN p OFF"), "OK");
     assert_eq!(show(&connection.cmd("POPPO.CLAIM p w1")), "(nil)");

@@ -201,6 +201,7 @@ fn processes_are_listed_with_their_state() {
     let mut connection = server.connect();
     connection.ok("POPPO.CHECKOUT p 1 a INCARNATION i HOST h PID 5 TMUX t TTL 5000");
     connection.ok("POPPO.HEARTBEAT p a PROGRESS half");
+    connection.ok("POPPO.LIVENESS p a ALIVE HOST h PID 5");
     connection.ok("POPPO.CHECKOUT p 2 b HOST h PID 6");
     connection.ok("POPPO.LIVENESS p b DEAD HOST h PID 6");
     connection.ok("POPPO.CHECKOUT p 3 c INCARNATION i");
@@ -223,6 +224,7 @@ fn processes_are_listed_with_their_state() {
         "issues",
         "ttl",
         "lastSeen",
+        "attestTime",
         "progress",
         "progressTime",
     ];

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use tokio::time::{sleep, timeout};
 
 use super::Task;
+use super::forge::Forge;
 use super::journal::{self, Entry, Event, Reader};
 use super::screen::Screen;
 use super::verdict::Outcome;
@@ -97,8 +98,16 @@ impl Play {
         })
     }
 
+    /// What is to be done.
+    pub(super) fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
     /// All scenes, one after another.
-    pub(super) async fn perform(&mut self, workers: usize) -> Result<Outcome, Failure> {
+    pub(super) async fn perform(&mut self, workers: usize, forge: Option<&Forge>) -> Result<Outcome, Failure> {
+        if let Some(forge) = forge {
+            self.screen.line(Tone::Quiet, &format!("poppo daemon keeps labels in step on {}", forge.what()))?;
+        }
         self.queue().await?;
         self.screen.scene(&format!("{workers} workers take them: poppo work"))?;
         for number in 1..=workers {
@@ -119,6 +128,11 @@ impl Play {
         self.dismiss(killed.worker).await?;
         self.look()?;
         Ok(Outcome::of(&self.project).await?)
+    }
+
+    /// Waits until the labels on GitHub have followed, and compares.
+    pub(super) async fn compare_labels(&self, forge: Forge) -> Result<(), Failure> {
+        forge.conclude(&self.project, &self.tasks, &self.screen).await
     }
 
     async fn queue(&mut self) -> Result<(), Failure> {

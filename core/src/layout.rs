@@ -1,24 +1,29 @@
 //! JSON for people: a record on each line, and nothing said of what is null.
+//!
+//! A file of projects and the lines of an export are written so.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
 
-/// Down to this depth each value has its own line: projects, their parts, and the records of each part.
-const LINES: usize = 4;
-
-/// The text of a document, with a line's end behind it.
-pub(super) fn text(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+/// The text of a document, without a line's end behind it. Down to a depth of `lines` each value has its own line; with 0
+/// the whole is one line.
+///
+/// # Errors
+/// Where the document cannot be JSON.
+pub fn text(document: &impl Serialize, lines: usize) -> Result<String, serde_json::Error> {
     let mut text = Vec::new();
-    document.serialize(&mut Serializer::with_formatter(&mut text, Lines::default()))?;
-    text.push(b'\n');
-    Ok(text)
+    let formatter = Lines { lines, ..Lines::default() };
+    document.serialize(&mut Serializer::with_formatter(&mut text, formatter))?;
+    String::from_utf8(text).map_err(serde::ser::Error::custom)
 }
 
 /// Writes a field's name only once it is known that its value is not null.
 #[derive(Default)]
 struct Lines {
+    /// How deep values have lines of their own.
+    lines: usize,
     /// Of each list or object that is open, whether something is in it.
     open: Vec<bool>,
     /// The name of a field, with its quotes, while its value is not known.
@@ -36,7 +41,7 @@ impl Lines {
         if let Some(name) = self.name.take() {
             self.separate(writer)?;
             writer.write_all(&name)?;
-            writer.write_all(if self.open.len() <= LINES { b": " } else { b":" })?;
+            writer.write_all(if self.open.len() <= self.lines { b": " } else { b":" })?;
         }
         Ok(())
     }
@@ -52,7 +57,7 @@ impl Lines {
     }
 
     fn new_line<W: ?Sized + Write>(&self, writer: &mut W, depth: usize) -> io::Result<()> {
-        if self.open.len() > LINES {
+        if self.open.len() > self.lines {
             return Ok(());
         }
         writer.write_all(b"\n")?;
@@ -180,7 +185,7 @@ mod tests {
             "lives": [{ "id": 1, "host": null, "pair": [null, true] }, { "id": 2 }],
             "tasks": [],
         } } });
-        let text = String::from_utf8(text(&document).unwrap()).unwrap();
+        let people = text(&document, 4).unwrap();
         let expected = r#"{
  "projects": {
   "a\"b\n": {
@@ -194,8 +199,9 @@ mod tests {
    "tasks": []
   }
  }
-}
-"#;
-        assert_eq!(text, expected);
+}"#;
+        assert_eq!(people, expected);
+        let line = r#"{"projects":{"a\"b\n":{"head":{"totals":{"x":1,"y":[]}},"lives":[{"id":1,"pair":[null,true]},{"id":2}],"tasks":[]}}}"#;
+        assert_eq!(text(&document, 0).unwrap(), line);
     }
 }
