@@ -29,7 +29,8 @@ const BOTTOM: f64 = 46.0;
 const GAP: f64 = 28.0;
 const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif";
 /// Blues and greens for Poppo, which comes first, and then pairs that people tell apart who do not see all colours.
-const COLOURS: [&str; 9] = ["#0969da", "#54aeff", "#1a7f37", "#4ac26b", "#bc4c00", "#fb8f44", "#8250df", "#57606a", "#bf8700"];
+const COLOURS: [&str; 9] =
+    ["#0969da", "#54aeff", "#1a7f37", "#4ac26b", "#bc4c00", "#fb8f44", "#8250df", "#57606a", "#bf8700"];
 
 pub(super) fn draw(bars: &Bars<'_>) -> String {
     let heights = bars.panels.iter().flat_map(|panel| panel.groups.iter().flat_map(|(_, bars)| bars.iter().flatten()));
