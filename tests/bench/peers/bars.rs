@@ -28,8 +28,9 @@ const BOTTOM: f64 = 46.0;
 /// Between panels.
 const GAP: f64 = 28.0;
 const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif";
-/// Two blues for Poppo, which comes first, and then pairs that people tell apart who do not see all colours.
-const COLOURS: [&str; 7] = ["#0969da", "#54aeff", "#bc4c00", "#fb8f44", "#8250df", "#57606a", "#bf8700"];
+/// Blues and greens for Poppo, which comes first, and then pairs that people tell apart who do not see all colours.
+const COLOURS: [&str; 9] =
+    ["#0969da", "#54aeff", "#1a7f37", "#4ac26b", "#bc4c00", "#fb8f44", "#8250df", "#57606a", "#bf8700"];
 
 pub(super) fn draw(bars: &Bars<'_>) -> String {
     let heights = bars.panels.iter().flat_map(|panel| panel.groups.iter().flat_map(|(_, bars)| bars.iter().flatten()));
@@ -56,15 +57,23 @@ pub(super) fn draw(bars: &Bars<'_>) -> String {
         r##"  <text x="{LEFT}" y="36" font-size="16" font-weight="600" fill="#1f2328">{}</text>"##,
         bars.title
     ));
-    let mut legend = LEFT;
+    let (mut legend, mut below) = (LEFT, 50.0);
     for (index, name) in bars.series.iter().enumerate() {
+        // About the width of a character of that size.
+        let width = 18.0 + name.chars().count() as f64 * 7.2;
+        if legend + width > WIDTH - RIGHT {
+            (legend, below) = (LEFT, below + 22.0);
+        }
         line(format_args!(
-            r#"  <rect x="{legend:.1}" y="56" width="12" height="12" rx="2" fill="{}"/>"#,
+            r#"  <rect x="{legend:.1}" y="{below}" width="12" height="12" rx="2" fill="{}"/>"#,
             colour(index)
         ));
-        line(format_args!(r##"  <text x="{:.1}" y="67" font-size="13" fill="#1f2328">{name}</text>"##, legend + 18.0));
-        // About the width of a character of that size.
-        legend += 18.0 + name.chars().count() as f64 * 7.2 + 16.0;
+        line(format_args!(
+            r##"  <text x="{:.1}" y="{}" font-size="13" fill="#1f2328">{name}</text>"##,
+            legend + 18.0,
+            below + 11.0
+        ));
+        legend += width + 16.0;
     }
 
     for (place, panel) in bars.panels.iter().enumerate() {

@@ -11,6 +11,9 @@ use super::{beanstalkd, bullmq, lua, poppo, postgres, redis};
 pub(super) enum Contender {
     Poppo,
     PoppoNext,
+    /// With `poppo.publish off`: like its peers, it tells nobody else what happens.
+    PoppoSilent,
+    PoppoSilentNext,
     Lua,
     LuaNext,
     BullMq,
@@ -39,13 +42,27 @@ impl Disk {
 }
 
 impl Contender {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Poppo, Self::PoppoNext, Self::Lua, Self::LuaNext, Self::BullMq, Self::Beanstalkd, Self::Postgres];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Poppo,
+        Self::PoppoNext,
+        Self::PoppoSilent,
+        Self::PoppoSilentNext,
+        Self::Lua,
+        Self::LuaNext,
+        Self::BullMq,
+        Self::Beanstalkd,
+        Self::Postgres,
+    ];
+
+    /// Poppo's own.
+    pub(super) const POPPOS: [Self; 4] = [Self::Poppo, Self::PoppoNext, Self::PoppoSilent, Self::PoppoSilentNext];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Poppo => "Poppo",
             Self::PoppoNext => "Poppo, NEXT",
+            Self::PoppoSilent => "Poppo, publish off",
+            Self::PoppoSilentNext => "Poppo, NEXT, publish off",
             Self::Lua => "Lua",
             Self::LuaNext => "Lua, finish and next",
             Self::BullMq => "BullMQ",
@@ -57,19 +74,26 @@ impl Contender {
     /// Round trips of each cycle.
     pub(super) const fn trips(self) -> u8 {
         match self {
-            Self::Poppo | Self::Lua | Self::Beanstalkd | Self::Postgres => 2,
-            Self::PoppoNext | Self::LuaNext | Self::BullMq => 1,
+            Self::Poppo | Self::PoppoSilent | Self::Lua | Self::Beanstalkd | Self::Postgres => 2,
+            Self::PoppoNext | Self::PoppoSilentNext | Self::LuaNext | Self::BullMq => 1,
         }
     }
 
     pub(super) const fn is_poppo(self) -> bool {
-        matches!(self, Self::Poppo | Self::PoppoNext)
+        matches!(self, Self::Poppo | Self::PoppoNext) || self.is_silent()
+    }
+
+    /// Whether it publishes nothing, though it could.
+    const fn is_silent(self) -> bool {
+        matches!(self, Self::PoppoSilent | Self::PoppoSilentNext)
     }
 
     /// Starts it on a server of its own; or says why it cannot take part.
     pub(super) fn start(self, cores: Cores, disk: Disk, options: &Options) -> Result<Box<dyn Queue>, String> {
         Ok(match self {
-            Self::Poppo | Self::PoppoNext => Box::new(redis::start(cores, disk, poppo::Poppo::new(self.trips() == 1))?),
+            Self::Poppo | Self::PoppoNext | Self::PoppoSilent | Self::PoppoSilentNext => {
+                Box::new(redis::start(cores, disk, poppo::Poppo::new(self.trips() == 1, self.is_silent()))?)
+            }
             Self::Lua | Self::LuaNext => Box::new(redis::start(cores, disk, lua::Lua::new(self.trips() == 1))?),
             Self::BullMq => Box::new(bullmq::start(cores, disk, &options.bullmq())?),
             Self::Beanstalkd => Box::new(beanstalkd::start(cores, disk)?),

@@ -15,18 +15,20 @@ pub(super) const PROJECT: &str = "acme/widgets";
 /// Workers of Poppo.
 pub(super) struct Poppo {
     next: bool,
+    silent: bool,
 }
 
 impl Poppo {
-    /// With `NEXT` or without.
-    pub(super) const fn new(next: bool) -> Self {
-        Self { next }
+    /// With `NEXT` or without, publishing what happens or not.
+    pub(super) const fn new(next: bool, silent: bool) -> Self {
+        Self { next, silent }
     }
 }
 
 impl OnRedis for Poppo {
     fn server(&self) -> Builder {
-        Server::builder()
+        let builder = Server::builder();
+        if self.silent { builder.module_arg("publish").module_arg("off") } else { builder }
     }
 
     fn prepare(&mut self, control: &mut Connection) -> Result<(), String> {

@@ -52,7 +52,7 @@ impl Rows {
     fn against_peers(&mut self, throughput: &Throughput) {
         for disk in Disk::ALL {
             for workers in [8, 50] {
-                for poppo in [Contender::Poppo, Contender::PoppoNext] {
+                for poppo in Contender::POPPOS {
                     let of = What { contender: poppo, workers, disk };
                     self.ratio(throughput, EQUAL_TRIPS, of, |peer| peer.trips() == poppo.trips(), 1.0);
                 }
@@ -60,7 +60,9 @@ impl Rows {
         }
         for disk in Disk::ALL {
             for workers in [8, 50] {
-                self.ratio(throughput, OVERALL, What { contender: Contender::PoppoNext, workers, disk }, |_| true, 1.5);
+                for contender in [Contender::PoppoNext, Contender::PoppoSilentNext] {
+                    self.ratio(throughput, OVERALL, What { contender, workers, disk }, |_| true, 1.5);
+                }
             }
         }
     }

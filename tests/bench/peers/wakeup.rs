@@ -242,7 +242,7 @@ impl Client {
 
     fn finish(&mut self, worker: u64, task: Task) {
         let mut out = Vec::new();
-        Poppo::new(false).finish(worker as usize, task, &mut out);
+        Poppo::new(false, false).finish(worker as usize, task, &mut out);
         self.stream.write_all(&out).expect("the server reads");
         self.answer();
     }
