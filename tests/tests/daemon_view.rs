@@ -310,12 +310,15 @@ fn what_somebody_wrote_by_hand_is_taken_into_the_project() {
     let server = Server::start();
     let daemon = daemon(&server, "poppo").top("host = \"here\"").start();
     let mut connection = server.connect();
+    // At once, or the view may be mended in between.
     let hand = |connection: &mut Connection, issue: u64, process: &str| {
+        connection.ok("MULTI");
         connection.ok(&format!(
             "HSET p:issue:status:{issue} status processing processId {process} pid 2147483647 taskType dogfooding \
              startTime 2025-06-19T10:00:00Z checkedOutBy test"
         ));
         connection.ok(&format!("SADD p:issues:processing {issue}"));
+        connection.ok("EXEC");
     };
     hand(&mut connection, 77, "issue-77-poppo");
     wait_until("it is in the project", || connection.ok("POPPO.GET p 77") != Value::Nil);
