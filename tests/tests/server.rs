@@ -75,7 +75,9 @@ fn every_command_works_in_a_transaction_and_from_a_script() {
         let result = connection.call(&call);
         assert_eq!(result.error(), None, "{line}");
     }
-    let shape = |value: Value| show(&value).lines().count();
+    // How long things took is not the same each time, nor which of the buckets that falls in.
+    let is_bucket = |line: &str| line.split('"').nth(1).is_some_and(|name| name.parse::<u64>().is_ok());
+    let shape = |value: Value| show(&value).lines().filter(|line| !is_bucket(line)).count();
     assert_eq!(shape(connection.ok("POPPO.STATS p")), shape(connection.ok("POPPO.STATS q")));
 }
 
