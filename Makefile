@@ -12,7 +12,7 @@ PROFILE ?= release
 BIN := target/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build run up test test-matrix check unit doc bench bench-peers clean
+.PHONY: help deps test-deps build programs run up test test-matrix check unit doc bench bench-peers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,9 +27,12 @@ test-deps:
 build: deps ## build the module and the command, optimised
 	$(CARGO) build --locked --profile $(PROFILE) -p poppo-module -p poppo
 
+# All that is run, in one call: with two, most dependencies are built twice, since features are unified for each.
+programs: deps
+	$(CARGO) build --locked --profile $(PROFILE) -p poppo-module -p poppo -p poppo-tests
+
 # Labels follow on a stand-in for GitHub; on GitHub itself with GITHUB_TOKEN and REPOSITORY=owner/name.
-run: build ## show the main job on real-looking issues, and judge it
-	$(CARGO) build --locked --profile $(PROFILE) -p poppo-tests --bin poppo-github
+run: programs ## show the main job on real-looking issues, and judge it
 	POPPO_GITHUB_SERVER=$(BIN)/poppo-github $(BIN)/poppo demo $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 up: build ## run a private redis-server with the module; data in ./.poppo
@@ -60,12 +63,12 @@ doc: deps
 bench: BENCH := $(or $(BENCH),--readme README.md --json 'docs/benchmarks/{date}.json' --svg docs/benchmarks/cost-by-size.svg)
 bench-peers: BENCH := $(or $(BENCH),--readme docs/benchmarks/README.md --json 'docs/benchmarks/peers-{date}.json' --svg docs/benchmarks/peers.svg)
 
-bench: build ## measure what it costs, in about four minutes; BENCH=--quick for one, which writes nothing
-	POPPO_MODULE=$(BIN)/libpoppo.so $(CARGO) run --locked --profile $(PROFILE) -p poppo-tests --bin poppo-bench -- $(BENCH)
+bench: programs ## measure what it costs, in about four minutes; BENCH=--quick for one, which writes nothing
+	POPPO_MODULE=$(BIN)/libpoppo.so POPPO_BIN=$(BIN)/poppo $(BIN)/poppo-bench $(BENCH)
 
-bench-peers: build ## compare its queue with others, in about six minutes; BENCH=--quick for one, which writes nothing
+bench-peers: programs ## compare its queue with others, in about six minutes; BENCH=--quick for one, which writes nothing
 	@./scripts/install-peers
-	POPPO_MODULE=$(BIN)/libpoppo.so $(CARGO) run --locked --profile $(PROFILE) -p poppo-tests --bin poppo-bench -- peers $(BENCH)
+	POPPO_MODULE=$(BIN)/libpoppo.so POPPO_BIN=$(BIN)/poppo $(BIN)/poppo-bench peers $(BENCH)
 
 clean: ## remove what was built
 	$(CARGO) clean
