@@ -15,7 +15,7 @@ use crate::address::{Address, Arrangement, Node};
 use crate::{Error, decode};
 
 /// For how long a connection may take to be made.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// For how long a command may take to be answered. Generous, since a server that persists may pause.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -151,11 +151,6 @@ impl Links {
         state.routes.clear();
         state.shared.clear();
         state.spare.clear();
-    }
-
-    /// How to reach a server by a connection that is not kept here.
-    pub(crate) fn subscriber(&self, node: &Node) -> RedisResult<redis::Client> {
-        self.address.subscriber(node)
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
@@ -364,12 +359,12 @@ impl Links {
         })
     }
 
-    /// A connection to the server that has this project, on which everything that is published on a channel is told, until
-    /// it ends.
+    /// A connection to the server that has this project, on which everything that is published on channels is told, until
+    /// it ends. Of no project, to any server.
     pub(crate) async fn subscribe(
         &self,
         project: &str,
-        channel: &str,
+        channels: impl redis::ToRedisArgs,
         told: impl redis::aio::AsyncPushSender,
     ) -> Result<Link, Error> {
         let node = self.get(project, For::All).await?.node;
@@ -378,13 +373,9 @@ impl Links {
             .set_response_timeout(Some(ANSWER_TIMEOUT))
             .set_push_sender(told);
         let subscribed = async {
-            let client = self.address.server(&node)?;
-            // Messages are told beside answers there.
-            let info = client.get_connection_info().clone();
-            let settings = info.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP3);
-            let client = redis::Client::open(info.set_redis_settings(settings))?;
+            let client = self.address.subscriber(&node)?;
             let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-            connection.subscribe(channel).await?;
+            connection.subscribe(channels).await?;
             Ok(connection)
         };
         let connection = subscribed.await.map_err(|error: redis::RedisError| {

@@ -63,7 +63,7 @@ impl Published {
             Ok(())
         };
         let link = match client.links() {
-            Some(links) => Some(links.subscribe(project, &format!("{project}:issue:status:changed"), told).await?),
+            Some(links) => Some(links.subscribe(project, format!("{project}:issue:status:changed"), told).await?),
             None => None,
         };
         Ok(Self { url: client.url().to_owned(), messages, end, link })

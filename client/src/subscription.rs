@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value};
+use redis::{PushInfo, PushKind, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::links::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, For};
+use crate::links::{ANSWER_TIMEOUT, Link};
 use crate::{Backoff, Client, Error, decode};
 
 /// How many messages wait for their reader at most. Those that come then are lost, as if nobody had listened.
@@ -107,9 +106,9 @@ impl Listener {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
             let why = match self.begin().await {
-                Ok((connection, broken)) => {
+                Ok((link, broken)) => {
                     backoff = Backoff::new(PAUSES.0, PAUSES.1);
-                    self.watch(connection, &broken).await
+                    self.watch(link, &broken).await
                 }
                 Err(error) => error,
             };
@@ -121,30 +120,15 @@ impl Listener {
     }
 
     /// A connection that listens; the other half says when it broke.
-    async fn begin(&self) -> Result<(MultiplexedConnection, Arc<Notify>), Error> {
+    async fn begin(&self) -> Result<(Link, Arc<Notify>), Error> {
         let links = self.client.links().ok_or_else(|| Error::Server {
             code: "NOSERVER".to_owned(),
             message: "channels are for servers, and the projects are in a file".to_owned(),
         })?;
         let now = self.client.time().await?;
-        let node = links.get("", For::All).await?.node;
         let broken = Arc::new(Notify::new());
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(ANSWER_TIMEOUT))
-            .set_push_sender(self.receiver(now, Arc::clone(&broken)));
-        let subscribed = async {
-            let mut connection = links.subscriber(&node)?.get_multiplexed_async_connection_with_config(&config).await?;
-            connection.subscribe(&self.channels).await?;
-            Ok(connection)
-        };
-        match subscribed.await {
-            Ok(connection) => Ok((connection, broken)),
-            Err(error) => {
-                links.forget(&node);
-                Err(Error::from_setup(&error, self.client.url(), CONNECT_TIMEOUT))
-            }
-        }
+        let link = links.subscribe("", &self.channels, self.receiver(now, Arc::clone(&broken))).await?;
+        Ok((link, broken))
     }
 
     /// What is done with all that the server says unasked. It must not wait.
@@ -185,13 +169,13 @@ impl Listener {
     }
 
     /// Waits until the connection is of no more use.
-    async fn watch(&self, mut connection: MultiplexedConnection, broken: &Notify) -> Error {
+    async fn watch(&self, mut link: Link, broken: &Notify) -> Error {
         loop {
             tokio::select! {
                 () = broken.notified() => break,
                 () = sleep(GLANCE) => {
-                    let answer: redis::RedisResult<Value> = redis::cmd("PING").query_async(&mut connection).await;
-                    if let Err(error) = answer {
+                    let answer = link.send(&redis::cmd("PING"), false).await;
+                    if let Err(error) = answer.and_then(Value::extract_error) {
                         return Error::from_redis(&error, self.client.url(), ANSWER_TIMEOUT);
                     }
                 }
