@@ -1,4 +1,4 @@
-//! The server's clock: the machine's, which tests can put forward instead of waiting for an hour to pass.
+//! The server's clock: the machine's, which tests can put forward instead of waiting for an hour to pass, or back.
 
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     ahead: Mutex<Duration>,
+    behind: Mutex<Duration>,
 }
 
 impl Clock {
     /// The time, as exact as the machine has it.
     pub(super) fn now(&self) -> SystemTime {
-        SystemTime::now() + *self.ahead.lock().expect("nobody panics with the clock")
+        let of = |part: &Mutex<Duration>| *part.lock().expect("nobody panics with the clock");
+        SystemTime::now() + of(&self.ahead) - of(&self.behind)
     }
 
     /// The time in whole seconds, as GitHub stamps things.
@@ -23,6 +25,11 @@ impl Clock {
     /// Puts the clock forward.
     pub(super) fn advance(&self, by: Duration) {
         *self.ahead.lock().expect("nobody panics with the clock") += by;
+    }
+
+    /// Puts the clock back.
+    pub(super) fn set_back(&self, by: Duration) {
+        *self.behind.lock().expect("nobody panics with the clock") += by;
     }
 }
 

@@ -196,6 +196,11 @@ impl GitHub {
         self.hub.clock.advance(by);
     }
 
+    /// Puts the server's clock back, as that of a GitHub that is behind everybody else's.
+    pub fn set_back(&self, by: Duration) {
+        self.hub.clock.set_back(by);
+    }
+
     /// Every request so far, in the order in which they arrived.
     pub fn requests(&self) -> Vec<Request> {
         self.hub.log.requests()

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use poppo::{Backoff, Block, Error, IssueNumber, Lease, Life, Project, Repair, Worker};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::Site;
 use super::super::template::Template;
@@ -36,6 +36,8 @@ pub(crate) type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, Declined>> 
 pub(crate) enum Declined {
     /// It may be later.
     ForNow(String),
+    /// The repository is there and the issue is not, which GitHub also says for a moment by mistake.
+    NotThere(String),
     /// It never will: the issue is gone, or locked.
     ForGood(String),
 }
@@ -50,6 +52,8 @@ const NET: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(3);
 /// The pauses between attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
+/// After so many attempts an issue that is not there is believed not to be there.
+const SURELY: u32 = 3;
 /// Settings of the project of comments: one is tried for as long as it takes, and remembered for long.
 const SETTINGS: [(&str, u64); 3] = [("max-attempts", 1000), ("max-orphans", 1000), ("finished-kept", 100_000)];
 
@@ -148,11 +152,17 @@ impl Teller {
         if let Some(note) = note {
             match self.say(&note).await {
                 Ok(()) => {}
-                Err(Declined::ForNow(why)) => {
-                    warn!(issue = %note.issue, "cannot comment on its repair yet: {why}");
+                Err(Declined::NotThere(why)) if lease.attempts() + 1 >= SURELY => give_up(&note, &why),
+                Err(Declined::ForGood(why)) => give_up(&note, &why),
+                Err(Declined::ForNow(why) | Declined::NotThere(why)) => {
+                    // One that waits for days says so once.
+                    if lease.attempts() == 0 {
+                        warn!(issue = %note.issue, "cannot comment on its repair yet: {why}");
+                    } else {
+                        debug!(issue = %note.issue, "cannot comment on its repair yet: {why}");
+                    }
                     return Err(why);
                 }
-                Err(Declined::ForGood(why)) => warn!(issue = %note.issue, "cannot comment on its repair: {why}"),
             }
         }
         lease.complete("").await.map(drop).map_err(|error| error.to_string())
@@ -170,6 +180,10 @@ impl Teller {
         info!(issue = %note.issue, "commented on its repair");
         Ok(())
     }
+}
+
+fn give_up(note: &Note, why: &str) {
+    warn!(issue = %note.issue, "cannot comment on its repair: {why}");
 }
 
 /// Gives comments back that a daemon had taken and will not write.
