@@ -460,6 +460,19 @@ fn intake_goes_on_when_the_server_is_back() {
 }
 
 #[test]
+fn a_repository_that_is_renamed_is_followed_and_its_webhooks_are_taken() {
+    let (server, github) = (Server::start(), GitHub::start());
+    let mut connection = server.connect();
+    let repository = alice(&github);
+    repository.rename("acme/gadgets");
+    let daemon = daemon_that_listens(&server, &github);
+    repository.open("Crash on start", &["task:fix"]);
+    wait_for(&mut connection, &["1:fix"]);
+    assert!(daemon.metric("poppo_webhooks_total{result=\"taken\"}").unwrap() >= 1.0);
+    assert_eq!(daemon.metric("poppo_webhooks_total{result=\"ignored\"}"), None);
+}
+
+#[test]
 fn a_repository_that_is_gone_ends_its_intake_and_not_the_daemon() {
     let (server, github) = (Server::start(), GitHub::start());
     let repository = alice(&github);

@@ -18,6 +18,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// A duty that ran for so long before it failed is started again after the first pause.
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
+/// After this, a duty that gave up looks whether somebody has mended what was wrong.
+const AFRESH: Duration = Duration::from_secs(10 * 60);
+
 /// What a daemon does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,7 +67,7 @@ impl fmt::Display for Duty {
 pub(crate) enum Trouble {
     /// It may go better next time: the server is away, GitHub is.
     Passing(String),
-    /// It will not: somebody has to mend something.
+    /// It will not soon: somebody has to mend something.
     Lasting(String),
 }
 
@@ -75,8 +78,8 @@ impl From<Error> for Trouble {
     }
 }
 
-/// Runs a duty among `duties`: again after each trouble that passes, with growing pauses, until the daemon ends. A panic is
-/// such a trouble; it ends no other duty.
+/// Runs a duty among `duties`: again after each trouble that passes, with growing pauses, and seldom after one that lasts,
+/// until the daemon ends. A panic is a trouble that passes; it ends no other duty.
 pub(crate) fn spawn<F, R>(duties: &mut JoinSet<()>, health: Health, stop: CancellationToken, run: F)
 where
     F: Fn(Health) -> R + Send + 'static,
@@ -92,16 +95,24 @@ where
             task.spawn(run(health.clone()).in_current_span());
             let trouble = match task.join_next().await {
                 Some(Ok(Ok(()))) | None => return,
-                Some(Ok(Err(Trouble::Lasting(why)))) => return health.given_up(why),
-                Some(Ok(Err(Trouble::Passing(why)))) => why,
-                Some(Err(error)) => format!("internal error: {error}"),
+                Some(Ok(Err(trouble))) => trouble,
+                Some(Err(error)) => Trouble::Passing(format!("internal error: {error}")),
             };
-            health.ailing(trouble);
             if began.elapsed() >= LONG_ENOUGH {
                 backoff = Backoff::new(PAUSES.0, PAUSES.1);
             }
+            let pause = match trouble {
+                Trouble::Passing(why) => {
+                    health.ailing(why);
+                    backoff.pause()
+                }
+                Trouble::Lasting(why) => {
+                    health.given_up(format!("{why}; it is tried again in {}", humantime::format_duration(AFRESH)));
+                    AFRESH
+                }
+            };
             tokio::select! {
-                () = sleep(backoff.pause()) => {}
+                () = sleep(pause) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -146,9 +157,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trouble_that_lasts_ends_it() {
-        let (begun, condition) = condition_after(|_| Err(Trouble::Lasting("gone".to_owned()))).await;
-        assert_eq!((begun, condition), (1, Some(Condition::GivenUp("gone".to_owned()))));
+    async fn a_trouble_that_lasts_is_tried_again_when_somebody_may_have_mended_it() {
+        let began = Instant::now();
+        let (begun, condition) = condition_after(|time| match time {
+            0 | 1 => Err(Trouble::Lasting("gone".to_owned())),
+            _ => Ok(()),
+        })
+        .await;
+        assert_eq!((begun, condition), (3, Some(Condition::Well)));
+        assert!(began.elapsed() >= 2 * AFRESH, "and not at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_duty_that_gave_up_says_why_and_what_is_next() {
+        let (board, stop) = (Arc::new(Board::default()), CancellationToken::new());
+        let mut duties = JoinSet::new();
+        spawn(&mut duties, board.post(None, Duty::Http), stop.clone(), |_| async {
+            Err(Trouble::Lasting("gone".to_owned()))
+        });
+        sleep(Duration::from_secs(100)).await;
+        let condition = board.read().into_iter().next().map(|(_, condition)| condition);
+        assert_eq!(condition, Some(Condition::GivenUp("gone; it is tried again in 10m".to_owned())));
+        stop.cancel();
+        while duties.join_next().await.is_some() {}
     }
 
     #[tokio::test(start_paused = true)]

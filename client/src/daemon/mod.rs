@@ -127,8 +127,8 @@ pub(crate) async fn run(config: Config, client: Client, stop: CancellationToken)
         if config.duties.intake {
             let health = board.post(Some(site.project.key()), Duty::Intake);
             match source(&github, project) {
-                Ok((repository, repo)) => {
-                    let (site, bell, taking) = (site.clone(), bells.hang(&repository), taking.clone());
+                Ok((_, repo)) => {
+                    let (site, bell, taking) = (site.clone(), bells.hang(&repo), taking.clone());
                     duty::spawn(&mut duties, health, stop.clone(), move |health| {
                         intake::run(site.clone(), repo.clone(), Arc::clone(&bell), taking.clone(), health)
                     });

@@ -72,6 +72,8 @@ struct Shared {
 pub(crate) struct Repo {
     github: Github,
     account: Arc<Account>,
+    /// As the configuration has it.
+    first: Arc<Repository>,
     name: Arc<RwLock<(String, String)>>,
 }
 
@@ -124,6 +126,7 @@ impl Github {
         Repo {
             github: self.clone(),
             account: self.shared.accounts.of(&repository.owner),
+            first: Arc::new(repository.clone()),
             name: Arc::new(RwLock::new((repository.owner.clone(), repository.name.clone()))),
         }
     }

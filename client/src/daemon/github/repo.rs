@@ -64,6 +64,12 @@ impl Repo {
         self.name.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether `owner/name` is the repository, by its name in the configuration or the one that it has now.
+    pub(crate) fn is_called(&self, full_name: &str) -> bool {
+        let (owner, name) = self.owner_and_name();
+        [self.first.to_string(), format!("{owner}/{name}")].iter().any(|known| is_same_name(known, full_name))
+    }
+
     /// The repository itself. Where it has been renamed, its new name counts from now on.
     pub(crate) async fn about(&self) -> Result<About, GithubError> {
         let answer = self.call(Call::get(self.path(""))).await;

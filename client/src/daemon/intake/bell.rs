@@ -1,11 +1,11 @@
 //! What webhooks ring: each says which issue of a repository is to be looked at, and no more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::daemon::config::Repository;
+use crate::daemon::github::Repo;
 
 /// How many issues are remembered. Beyond that the next poll finds them.
 const MOST: usize = 10_000;
@@ -39,20 +39,19 @@ impl Bell {
 
 /// The bells of all repositories that issues are taken from.
 #[derive(Debug, Default)]
-pub(crate) struct Bells(BTreeMap<String, Arc<Bell>>);
+pub(crate) struct Bells(Vec<(Repo, Arc<Bell>)>);
 
 impl Bells {
-    /// The bell of a repository from now on.
-    pub(crate) fn hang(&mut self, repository: &Repository) -> Arc<Bell> {
-        Arc::clone(self.0.entry(repository.to_string().to_lowercase()).or_default())
+    /// The bell of a repository from now on, also under the name that it is given later.
+    pub(crate) fn hang(&mut self, repo: &Repo) -> Arc<Bell> {
+        let bell = Arc::default();
+        self.0.push((repo.clone(), Arc::clone(&bell)));
+        bell
     }
 
     /// Has an issue looked at. False where nobody is at home.
     pub(super) fn ring(&self, repository: &str, issue: u64) -> bool {
-        let bell = self.0.get(&repository.to_lowercase());
-        if let Some(bell) = bell {
-            bell.ring(issue);
-        }
-        bell.is_some()
+        let found = self.0.iter().find(|(repo, _)| repo.is_called(repository));
+        found.inspect(|(_, bell)| bell.ring(issue)).is_some()
     }
 }

@@ -236,11 +236,14 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     use super::*;
-    use crate::daemon::config::Repository;
+    use crate::daemon::config::{GithubConfig, Repository};
+    use crate::daemon::github::Github;
 
     fn hook() -> Hook {
+        let config = GithubConfig { token: Some("t".to_owned().try_into().unwrap()), ..GithubConfig::default() };
+        let github = Github::new(&config, &mut Registry::default()).unwrap().unwrap();
         let mut bells = Bells::default();
-        bells.hang(&Repository::try_from("Acme/Widgets".to_owned()).unwrap());
+        bells.hang(&github.repo(&Repository::try_from("Acme/Widgets".to_owned()).unwrap()));
         let secrets = ["old", "new"].map(|secret| Secret::try_from(secret.to_owned()).unwrap());
         let metrics = Metrics::new(&mut Registry::default());
         Arc::into_inner(Webhooks::new(&secrets, bells, metrics).unwrap().0).unwrap()
@@ -262,8 +265,8 @@ mod tests {
         serde_json::json!({ "repository": { "full_name": repository }, "issue": { "number": number } }).to_string()
     }
 
-    #[test]
-    fn a_delivery_is_taken_once_by_its_id_and_by_its_signature() {
+    #[tokio::test]
+    async fn a_delivery_is_taken_once_by_its_id_and_by_its_signature() {
         let (hook, body) = (hook(), body("acme/widgets", 7));
         let judge =
             |id: &str, secret: &str| hook.judge(&headers("issues", id), &signed(secret, &body), body.as_bytes());
@@ -273,8 +276,8 @@ mod tests {
         assert_eq!(judge("2", "old"), Verdict::Replayed, "the same body under another id");
     }
 
-    #[test]
-    fn what_says_nothing_about_an_issue_of_ours_is_told_so() {
+    #[tokio::test]
+    async fn what_says_nothing_about_an_issue_of_ours_is_told_so() {
         let hook = hook();
         let judge = |headers: &HeaderMap, body: &str| hook.judge(headers, &signed("new", body), body.as_bytes());
         assert_eq!(judge(&headers("ping", "1"), "{}"), Verdict::Pong);
