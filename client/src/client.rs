@@ -102,6 +102,22 @@ impl Client {
         Self { backend: Backend::Servers(Arc::new(links)), durability: None }.durable(durability).await
     }
 
+    /// Whether [`connect`](Self::connect) takes a URL. Nothing is asked of anybody; the certificates that it names are read.
+    ///
+    /// ```
+    /// assert!(poppo::Client::check_url("redis+sentinel://one,two/main").is_ok());
+    /// assert!(poppo::Client::check_url("http://host").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Url`], as of [`connect`](Self::connect).
+    pub fn check_url(url: &str) -> Result<(), Error> {
+        match Store::named(url)? {
+            Some(_) => Ok(()),
+            None => Address::parse(url).map(drop),
+        }
+    }
+
     /// The same client, whose checkouts, claims and check-ins wait until there are so many copies; none waits for none.
     ///
     /// ```no_run

@@ -4,6 +4,7 @@
 mod environment;
 mod intake;
 mod labels;
+mod origin;
 mod repair;
 mod secret;
 mod values;
@@ -12,16 +13,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use poppo::Life;
+use poppo::{Client, Life};
 use serde::Deserialize;
 
 pub(crate) use self::intake::IntakeConfig;
 #[cfg(test)]
 pub(crate) use self::intake::Login;
 pub(crate) use self::labels::{Label, LabelsConfig};
+use self::origin::Wrong;
 pub(crate) use self::repair::{Language, Policy, RepairConfig};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::values::{Listen, Repository};
+use super::github;
 use super::log::Form;
 use crate::exit::{Failure, USAGE};
 
@@ -189,12 +192,11 @@ impl Config {
 
     /// Reads a text, which is called by a name where something is wrong with it, and what the environment has to say.
     pub(crate) fn parse(text: &str, name: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let mut config = environment::read(text, name, variable)?;
+        let mut config = environment::read(text, name, &variable)?;
         if config.projects.is_empty() {
             config.projects.push(ProjectConfig::of(DEFAULT_PROJECT));
         }
-        config.read_secrets()?;
-        config.check().map_err(|what| usage(format!("{name}: {what}")))?;
+        config.read_secrets().and_then(|()| config.check()).map_err(|wrong| usage(wrong.told(text, name, variable)))?;
         Ok(config)
     }
 
@@ -203,59 +205,93 @@ impl Config {
         self.host.as_ref().map_or_else(|| Life::current().host, ToString::to_string)
     }
 
-    fn read_secrets(&mut self) -> Result<(), Failure> {
+    fn read_secrets(&mut self) -> Result<(), Wrong> {
         let Self { http, github, .. } = self;
         let singles = [
-            ("http.token", &mut http.token, &http.token_file),
-            ("github.token", &mut github.token, &github.token_file),
-            ("github.app-key", &mut github.app_key, &github.app_key_file),
+            ("http", ["token", "token-file"], &mut http.token, &http.token_file),
+            ("github", ["token", "token-file"], &mut github.token, &github.token_file),
+            ("github", ["app-key", "app-key-file"], &mut github.app_key, &github.app_key_file),
         ];
-        for (key, secret, file) in singles {
+        for (section, [key, file_key], secret, file) in singles {
             match (secret.is_some(), file) {
-                (true, Some(_)) => return Err(usage(format!("{key} and {key}-file exclude each other"))),
-                (false, Some(file)) => *secret = Some(Secret::read(file).map_err(usage)?),
+                (true, Some(_)) => {
+                    let what = format!("it and {section}.{key} exclude each other");
+                    return Err(Wrong::new(section, file_key, what));
+                }
+                (false, Some(file)) => {
+                    *secret = Some(Secret::read(file).map_err(|what| Wrong::new(section, file_key, what))?);
+                }
                 _ => {}
             }
         }
         for file in &http.webhook_secret_files {
-            http.webhook_secrets.push(Secret::read(file).map_err(usage)?);
+            let secret = Secret::read(file).map_err(|what| Wrong::new("http", "webhook-secret-files", what))?;
+            http.webhook_secrets.push(secret);
         }
         Ok(())
     }
 
     /// What no single value shows.
-    fn check(&self) -> Result<(), String> {
-        let mut keys = BTreeSet::new();
-        if let Some(twice) = self.projects.iter().find(|project| !keys.insert(&project.key)) {
-            return Err(format!("project {} is there twice", twice.key));
-        }
-        let mut bare = self.projects.iter().filter(|project| project.legacy_view == LegacyView::Bare);
-        if let (Some(one), Some(other)) = (bare.next(), bare.next()) {
-            let (one, other) = (&one.key, &other.key);
-            return Err(format!(
-                "projects {one} and {other} both have legacy-view = \"bare\", whose keys bear no project's name"
-            ));
+    fn check(&self) -> Result<(), Wrong> {
+        if let Some(url) = &self.url {
+            Client::check_url(url.reveal()).map_err(|error| Wrong::new("", "url", error.to_string()))?;
         }
         if self.duties.http && self.http.listen.is_open_to_others() && self.http.token.is_none() {
-            return Err(format!(
-                "http.listen is {}, which others than this host can reach: that needs http.token or http.token-file",
+            let what = format!(
+                "others than this host can reach {}: that needs http.token or http.token-file",
                 self.http.listen
-            ));
+            );
+            return Err(Wrong::new("http", "listen", what));
         }
-        match (&self.github.token, self.github.app_id, &self.github.app_key) {
-            (Some(_), Some(_), _) => Err("github.token and github.app-id exclude each other".to_owned()),
-            (_, Some(_), None) => Err("github.app-id needs github.app-key or github.app-key-file".to_owned()),
-            (_, None, Some(_)) => Err("github.app-key needs github.app-id".to_owned()),
-            _ => self.projects.iter().try_for_each(|project| {
-                project.labels.check().map_err(|what| format!("project {}: {what}", project.key))
-            }),
-        }?;
-        let mut repositories = BTreeSet::new();
-        let repository = |project: &ProjectConfig| Some(project.repository.as_ref()?.to_string().to_lowercase());
-        match self.projects.iter().find(|project| repository(project).is_some_and(|name| !repositories.insert(name))) {
-            Some(twice) => Err(format!("project {}: its repository is another project's already", twice.key)),
-            None => Ok(()),
+        self.github.check()?;
+        self.check_projects()
+    }
+
+    fn check_projects(&self) -> Result<(), Wrong> {
+        let (mut keys, mut repositories, mut bare) = (BTreeSet::new(), BTreeSet::new(), None);
+        for (number, project) in self.projects.iter().enumerate() {
+            let wrong = |section, key, what: String| Err(Wrong::new(section, key, what).of_project(number));
+            let ProjectConfig { key, repository, .. } = project;
+            if !keys.insert(key) {
+                return wrong("", "key", format!("project {key} is there twice"));
+            }
+            if repository.as_ref().is_some_and(|name| !repositories.insert(name.to_string().to_lowercase())) {
+                return wrong("", "repository", format!("project {key}: its repository is another project's already"));
+            }
+            if let Some((label, what)) = project.labels.ambiguity() {
+                return wrong("labels", label, format!("project {key}: {what}"));
+            }
+            if project.legacy_view == LegacyView::Bare
+                && let Some(other) = bare.replace(key)
+            {
+                let what = format!("projects {other} and {key} are both \"bare\", whose keys bear no project's name");
+                return wrong("", "legacy-view", what);
+            }
         }
+        Ok(())
+    }
+}
+
+impl GithubConfig {
+    /// Whether there is one credential at most, and it can be used.
+    fn check(&self) -> Result<(), Wrong> {
+        let wrong = |key, what: &str| Err(Wrong::new("github", key, what));
+        match (&self.token, self.app_id, &self.app_key) {
+            (Some(_), Some(_), _) => return wrong("app-id", "it and github.token exclude each other"),
+            (_, Some(_), None) => return wrong("app-id", "it needs github.app-key or github.app-key-file"),
+            (_, None, Some(_)) => {
+                let key = if self.app_key_file.is_some() { "app-key-file" } else { "app-key" };
+                return wrong(key, "it needs github.app-id");
+            }
+            _ => {}
+        }
+        let key = match (self.app_id, &self.app_key_file, &self.token_file) {
+            (Some(_), Some(_), _) => "app-key-file",
+            (Some(_), None, _) => "app-key",
+            (None, _, Some(_)) => "token-file",
+            (None, _, None) => "token",
+        };
+        github::check(self).or_else(|what| wrong(key, &what))
     }
 }
 

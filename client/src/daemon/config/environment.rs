@@ -3,12 +3,13 @@
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
+use super::origin::line_at;
 use super::{Config, usage};
 use crate::exit::Failure;
 
 /// What a variable holds.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     Number,
     Switch,
@@ -17,10 +18,20 @@ enum Kind {
 }
 
 /// A variable, and the section and key that it stands for; of no section, one at the top.
-struct Variable(&'static str, &'static str, &'static str, Kind);
+pub(super) struct Variable(&'static str, &'static str, &'static str, Kind);
+
+impl Variable {
+    pub(super) fn name(&self) -> &'static str {
+        self.0
+    }
+
+    pub(super) fn is_for(&self, section: &str, key: &str) -> bool {
+        self.1 == section && self.2 == key
+    }
+}
 
 /// The variables. Of two that stand for the same key the later one counts.
-const VARIABLES: [Variable; 23] = [
+pub(super) const VARIABLES: [Variable; 23] = [
     Variable("POPPO_URL", "", "url", Kind::Text),
     Variable("POPPO_HOST", "", "host", Kind::Text),
     Variable("POPPO_LOG", "", "log", Kind::Text),
@@ -59,7 +70,8 @@ pub(super) fn read(text: &str, file: &str, variable: impl Fn(&str) -> Option<Str
         }
         let value = kind.read(&value).map_err(|what| usage(format!("{name}: {what}")))?;
         place(&mut table, section, key, value);
-        config = Config::deserialize(table.clone()).map_err(|error| usage(format!("{name}: {}", error.message())))?;
+        config = Config::deserialize(table.clone())
+            .map_err(|error| usage(format!("{name}: {}", without_value(error.message()))))?;
     }
     Ok(config)
 }
@@ -95,7 +107,7 @@ impl Kind {
 
 /// File, line, key, and what is wrong there.
 fn explain(mut error: toml::de::Error, text: &str, file: &str) -> String {
-    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+    let line = error.span().and_then(|span| line_at(text, span.start));
     let message = error.message().to_owned();
     // With its text at hand the error draws a picture of it; without, it names the key.
     error.set_input(None);
@@ -103,5 +115,11 @@ fn explain(mut error: toml::de::Error, text: &str, file: &str) -> String {
     let key = shown.trim_end().strip_prefix(&message).and_then(|rest| rest.trim().strip_prefix("in `"));
     let key = key.and_then(|rest| rest.strip_suffix('`')).map(|key| format!("{key}: ")).unwrap_or_default();
     let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
-    format!("{place}: {key}{message}")
+    format!("{place}: {key}{}", without_value(&message))
+}
+
+/// A text where no text is allowed may be a secret all the same, so the sentence does not show it.
+fn without_value(message: &str) -> String {
+    let shown = message.strip_prefix("invalid type: string ").and_then(|rest| rest.rsplit_once("\", expected "));
+    shown.map_or_else(|| message.to_owned(), |(_, expected)| format!("invalid type: string, expected {expected}"))
 }

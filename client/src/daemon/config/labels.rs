@@ -85,12 +85,12 @@ impl LabelsConfig {
         [&self.processing, &self.awaiting_response, &self.completed, &self.error]
     }
 
-    /// No label may mean two things.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// No label may mean two things: the key of one that does, and what is wrong with it.
+    pub(super) fn ambiguity(&self) -> Option<(&'static str, String)> {
         let mut names = BTreeSet::new();
-        match self.all().into_iter().find(|label| !names.insert(label.name.to_lowercase())) {
-            Some(twice) => Err(format!("labels: {:?} stands for two statuses", twice.name)),
-            None => Ok(()),
-        }
+        let keys = ["processing", "awaiting-response", "completed", "error"];
+        let mut labels = keys.into_iter().zip(self.all());
+        let (key, label) = labels.find(|(_, label)| !names.insert(label.name.to_lowercase()))?;
+        Some((key, format!("{:?} stands for two statuses", label.name)))
     }
 }

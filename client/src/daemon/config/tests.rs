@@ -69,19 +69,48 @@ fn an_error_names_file_line_and_key() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
-    assert!(error("[[project]]\nkey=\"a\"\n[[project]]\nkey=\"a\"").contains("project a is there twice"));
-    let twice = "[[project]]\nkey=\"a\"\nrepository=\"o/r\"\n[[project]]\nkey=\"b\"\nrepository=\"O/R\"";
-    assert!(error(twice).contains("project b: its repository is another project's already"));
-    assert!(error("[http]\nlisten = \"0.0.0.0:80\"").contains("needs http.token"));
-    assert!(error("[github]\napp-id = 1").contains("needs github.app-key"));
-    assert!(error("[github]\ntoken = \"a\"\napp-id = 1\napp-key = \"k\"").contains("exclude each other"));
-    assert!(error("[github]\ntoken = \"a\"\ntoken-file = \"b\"").contains("exclude each other"));
-    let twice = "[[project]]\nkey=\"a\"\n[project.labels]\nerror = \"Processing\"";
-    assert!(
-        error(twice).contains("\"processing\" stands for two statuses")
-            || error(twice).contains("\"Processing\" stands")
-    );
+fn what_contradicts_itself_is_refused_where_it_stands() {
+    let cases = [
+        ("[[project]]\nkey=\"a\"\n[[project]]\nkey=\"a\"", "4: project.key: project a is there twice"),
+        (
+            "[[project]]\nkey=\"a\"\nrepository=\"o/r\"\n[[project]]\nkey=\"b\"\nrepository=\"O/R\"",
+            "6: project.repository: project b: its repository is another project's already",
+        ),
+        (
+            "[[project]]\nkey=\"a\"\n[project.labels]\n\nerror = \"Processing\"",
+            "5: project.labels.error: project a: \"Processing\" stands for two statuses",
+        ),
+        (
+            "[[project]]\nkey=\"a\"\nlegacy-view=\"bare\"\n[[project]]\nkey=\"b\"\nlegacy-view=\"bare\"",
+            "6: project.legacy-view: projects a and b are both \"bare\"",
+        ),
+        ("[http]\nlisten = \"0.0.0.0:80\"", "2: http.listen: others than this host can reach 0.0.0.0:80"),
+        ("[http]\ntoken-file = \"/nowhere\"", "2: http.token-file: /nowhere: No such file"),
+        ("[http]\nwebhook-secret-files = [\"/nowhere\"]", "2: http.webhook-secret-files: /nowhere: No such file"),
+        ("[github]\napp-id = 1", "2: github.app-id: it needs github.app-key or github.app-key-file"),
+        ("[github]\napp-key = \"hunter2\"", "2: github.app-key: it needs github.app-id"),
+        ("[github]\napp-id = 1\napp-key = \"hunter2\"", "3: github.app-key: the App's key is not the private key"),
+        ("[github]\ntoken = \"a\"\napp-id = 1\napp-key = \"k\"", "3: github.app-id: it and github.token exclude"),
+        ("[github]\ntoken = \"hunter2\"\ntoken-file = \"b\"", "3: github.token-file: it and github.token exclude"),
+        ("[github]\ntoken = \"hunter2\\u0007x\"", "2: github.token: the token has signs that no token has"),
+        ("url = \"http://:hunter2@h\"", "1: url: the URL http://:***@h cannot be used"),
+    ];
+    for (text, expected) in cases {
+        let message = error(text);
+        assert!(message.starts_with(&format!("poppo.toml:{expected}")), "{text}\n  said     {message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn what_a_variable_says_is_blamed_on_it() {
+    let of = |text: &str, name: &str, value: &str| read(text, &[(name, value)]).unwrap_err();
+    let message = of("[github]\ntoken-file = \"/somewhere\"", "POPPO_GITHUB_TOKEN_FILE", "/nowhere");
+    assert!(message.starts_with("POPPO_GITHUB_TOKEN_FILE: /nowhere: "), "{message}");
+    let message = of("[http]\nlisten = \"127.0.0.1:80\"", "POPPO_HTTP_LISTEN", "0.0.0.0:80");
+    assert!(message.starts_with("POPPO_HTTP_LISTEN: others than this host"), "{message}");
+    let message = of("[github]\napp-id = 1", "POPPO_GITHUB_TOKEN", "hunter2");
+    assert_eq!(message, "poppo.toml:2: github.app-id: it and github.token exclude each other");
 }
 
 #[test]
@@ -118,7 +147,16 @@ fn the_shells_token_is_the_last_resort() {
 fn no_secret_is_ever_shown() {
     let config = read("[github]\ntoken = \"hunter2\"\n[http]\nwebhook-secrets = [\"hunter2\"]", &[]).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
-    assert!(!error("[github]\ntoken = \"hunter2\"\ntoken-file = \"x\"").contains("hunter2"));
+    let misplaced = [
+        "[http]\nwebhook-secrets = \"hunter2\"",
+        "github = \"hunter2\"",
+        "[github]\ntoken = hunter2",
+        "[github]\ntoken = [\"hunter2\"]",
+    ];
+    for text in misplaced {
+        assert!(!error(text).contains("hunter2"), "{}", error(text));
+    }
+    assert!(error(misplaced[0]).contains("invalid type: string, expected a sequence"), "{}", error(misplaced[0]));
 }
 
 #[test]

@@ -119,20 +119,20 @@ impl Minted {
 
 /// What an App shows to be given tokens: good for some minutes.
 pub(super) fn app_bearer(app: &AppAuth) -> Result<HeaderValue, Cause> {
-    let token = app.generate_bearer_token().map_err(|_| Cause::Credential("github.app-key cannot sign".to_owned()))?;
+    let token = app.generate_bearer_token().map_err(|_| Cause::Credential("the App's key cannot sign".to_owned()))?;
     bearer(&token)
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, Cause> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| Cause::Credential("github.token has signs that no token has".to_owned()))?;
+        .map_err(|_| Cause::Credential("the token has signs that no token has".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 fn app(id: u64, key: &Secret) -> Result<AppAuth, Cause> {
     let key = EncodingKey::from_rsa_pem(key.reveal().as_bytes())
-        .map_err(|_| Cause::Credential("github.app-key is not the private key of an App (RSA, as PEM)".to_owned()))?;
+        .map_err(|_| Cause::Credential("the App's key is not the private key of an App (RSA, as PEM)".to_owned()))?;
     Ok(AppAuth { app_id: AppId(id), key })
 }
 

@@ -96,6 +96,14 @@ struct Shown {
     generation: u64,
 }
 
+/// Whether a configuration's credential can be used, as far as that shows without asking GitHub; or why not.
+pub(crate) fn check(config: &GithubConfig) -> Result<(), String> {
+    match Accounts::new(config) {
+        Err(Cause::Credential(why)) => Err(why),
+        _ => Ok(()),
+    }
+}
+
 impl Github {
     /// As the configuration says; none where it has no credential. What happens is counted in the registry. Needs a runtime.
     ///
