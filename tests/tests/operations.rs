@@ -9,7 +9,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use poppo_tests::command::bare;
 use poppo_tests::daemon::Daemon;
@@ -205,6 +205,52 @@ fn the_dashboard_shows_every_metric_and_its_panels_lie_side_by_side() {
             assert_eq!(source["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
         }
     }
+}
+
+// --- Prometheus ------------------------------------------------------------------------------------------------------
+
+/// What Prometheus brings to check its files with; none where it is not installed, which is said.
+fn promtool(arguments: &[&str]) -> Option<Output> {
+    match Command::new("promtool").args(arguments).current_dir(artifacts::workspace()).output() {
+        Ok(output) => Some(output),
+        Err(_) => {
+            println!("skipped: promtool is not installed");
+            None
+        }
+    }
+}
+
+#[test]
+fn the_alerts_are_fired_by_what_they_are_there_for() {
+    let Some(output) = promtool(&["test", "rules", "docs/operations/alerts.test.yml"]) else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_the_dashboard_asks_can_be_asked() {
+    fn expressions(part: &Value) -> Vec<&str> {
+        let inner: Vec<&Value> = match part {
+            Value::Array(items) => items.iter().collect(),
+            Value::Object(fields) => fields.values().collect(),
+            _ => Vec::new(),
+        };
+        let own = part.get("expr").and_then(Value::as_str);
+        own.into_iter().chain(inner.into_iter().flat_map(expressions)).collect()
+    }
+    let dashboard: Value = serde_json::from_str(&document(DASHBOARD)).unwrap();
+    let all = expressions(&dashboard);
+    assert!(all.len() > 50, "{}", all.len());
+    let rule = |(number, expression): (usize, &&str)| {
+        let expression = expression.replace("$__rate_interval", "5m").replace("$project", ".*");
+        serde_json::json!({ "record": format!("expression:{number}"), "expr": expression })
+    };
+    // JSON is YAML.
+    let rules: Vec<Value> = all.iter().enumerate().map(rule).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules }] }).to_string();
+    std::fs::write(file.path(), text).unwrap();
+    let Some(output) = promtool(&["check", "rules", file.path().to_str().unwrap()]) else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 // --- alerts ----------------------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ const BATCH: usize = 500;
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     watched: Family<OfProject, Gauge>,
+    holding: Family<OfProject, Gauge>,
     attestations: Family<OfProject, Counter>,
     exits: Family<OfProject, Histogram, fn() -> Histogram>,
 }
@@ -62,10 +63,13 @@ impl Metrics {
         let exits: fn() -> Histogram = || Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0]);
         let metrics = Self {
             watched: Family::default(),
+            holding: Family::default(),
             attestations: Family::default(),
             exits: Family::new_with_constructor(exits),
         };
         registry.register("watched_processes", "Processes of this host that are watched", metrics.watched.clone());
+        let help = "Processes of this host that hold an issue, when lives were last attested";
+        registry.register("holding_processes", help, metrics.holding.clone());
         registry.register("attestations", "Lives of this host's processes attested", metrics.attestations.clone());
         registry.register_with_unit(
             "exit_report",
@@ -162,6 +166,7 @@ impl Desk {
         loop {
             ticks.tick().await;
             let words = self.roster().attestations();
+            self.metrics.holding.get_or_create(&self.of).set(i64::try_from(words.len()).unwrap_or(i64::MAX));
             self.tell(&words).await?;
             self.metrics.attestations.get_or_create(&self.of).inc_by(words.len() as u64);
         }
