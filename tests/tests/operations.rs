@@ -367,6 +367,46 @@ fn the_unit_and_the_image_run_the_daemon_with_options_that_it_has() {
     }
 }
 
+#[test]
+fn the_containers_are_made_of_what_is_there() {
+    let (image, compose) = (document("docs/operations/Containerfile"), document("docs/operations/compose.yaml"));
+    let copied = image.lines().filter_map(|line| line.strip_prefix("COPY docs/"));
+    for file in copied.map(|line| line.split(' ').next().unwrap()) {
+        document(&format!("docs/{file}"));
+    }
+    let stages: Vec<&str> =
+        image.lines().filter_map(|line| Some(line.strip_prefix("FROM ")?.split_once(" AS ")?.1)).collect();
+    let behind = |mark: &'static str| {
+        let rest = compose.lines().filter_map(move |line| line.split_once(mark));
+        rest.map(|(_, rest)| rest.split([',', ' ', '}']).next().unwrap().to_owned())
+    };
+    assert!(
+        behind("target: ").filter(|target| !target.starts_with('/')).all(|target| stages.contains(&&*target)),
+        "{stages:?}"
+    );
+    assert_eq!(
+        behind("dockerfile: ").collect::<BTreeSet<_>>(),
+        BTreeSet::from(["docs/operations/Containerfile".to_owned()])
+    );
+    // Whatever is mounted is its user's already.
+    for volume in ["/data", "/var/lib/poppo/spool"] {
+        assert!(image.contains(&format!("VOLUME {volume}")) && compose.contains(&format!(":{volume}\"")), "{volume}");
+        let made = image.lines().any(|line| line.starts_with("RUN install -d -o ") && line.ends_with(volume));
+        assert!(made, "{volume} would be root's");
+    }
+    // Each variable is one that is known, each secret that is mounted one that is given.
+    let directory = tempfile::tempdir().unwrap();
+    let help = bare(directory.path()).args(["work", "--help"]).output().unwrap();
+    let page = document(PAGE) + &document(EXAMPLE) + &String::from_utf8(help.stdout).unwrap();
+    let variables = compose.lines().filter_map(|line| line.trim().trim_start_matches("# ").split_once(": "));
+    for (name, value) in variables.filter(|(name, _)| name.starts_with("POPPO_")) {
+        assert!(page.contains(name), "{name}");
+        if let Some(secret) = value.strip_prefix("/run/secrets/") {
+            assert!(compose.contains(&format!("{secret}: {{ file: ../../secrets/{secret} }}")), "{secret}");
+        }
+    }
+}
+
 // --- access ----------------------------------------------------------------------------------------------------------
 
 /// The rules of the daemon's user in the blocks of the page, one block after another.
