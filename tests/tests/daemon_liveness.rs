@@ -116,6 +116,25 @@ fn a_stopped_worker_is_robbed_after_max_silence_and_not_before() {
 }
 
 #[test]
+fn a_stopped_worker_keeps_its_issue_since_it_is_attested_again_and_again() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let _daemon = daemon(&server).start();
+    let idler = Idler::start();
+    command::signal(&idler.0, Signal::STOP);
+    idler.checks_out(&mut connection, 7, "w", "TTL 1000");
+    let attested = |connection: &mut Connection| {
+        let page = connection.ok("POPPO.LIST p PROCESSES");
+        page.rows()[1].rows().iter().find_map(|row| row.get("attestTime").map(|_| row.field("attestTime")))
+    };
+    wait_until_attested(&mut connection, "w");
+    let first = attested(&mut connection);
+    wait_until("it is attested once more", || attested(&mut connection) != first);
+    assert_eq!(status(&mut connection, 7), "processing", "its TTL is long over");
+    assert!(repairs(&mut connection).is_empty());
+}
+
+#[test]
 fn another_process_under_the_pid_does_not_keep_a_lease() {
     let server = Server::start();
     let mut connection = server.connect();
