@@ -8,6 +8,8 @@
     reason = "in a test a panic is the report"
 )]
 
+mod by_hand;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
 
@@ -303,58 +305,6 @@ fn the_view_follows_a_project_that_goes_and_a_server_that_forgets() {
     connection.ok("FLUSHALL");
     connection.ok("POPPO.CHECKOUT p 7 w7");
     settles(&server, "poppo", "after FLUSHALL");
-}
-
-#[test]
-fn what_somebody_wrote_by_hand_is_taken_into_the_project() {
-    let server = Server::start();
-    let daemon = daemon(&server, "poppo").top("host = \"here\"").start();
-    let mut connection = server.connect();
-    // At once, or the view may be mended in between.
-    let hand = |connection: &mut Connection, issue: u64, process: &str| {
-        connection.ok("MULTI");
-        connection.ok(&format!(
-            "HSET p:issue:status:{issue} status processing processId {process} pid 2147483647 taskType dogfooding \
-             startTime 2025-06-19T10:00:00Z checkedOutBy test"
-        ));
-        connection.ok(&format!("SADD p:issues:processing {issue}"));
-        connection.ok("EXEC");
-    };
-    hand(&mut connection, 77, "issue-77-poppo");
-    wait_until("it is in the project", || connection.ok("POPPO.GET p 77") != Value::Nil);
-    let issue = connection.ok("POPPO.GET p 77");
-    assert_eq!((issue.field("status"), issue.field("process")), ("processing".to_owned(), "issue-77-poppo".to_owned()));
-    assert_eq!(
-        (issue.count("pid"), issue.field("host"), issue.count("ttl")),
-        (2_147_483_647, "here".to_owned(), 60_000)
-    );
-    assert_eq!(issue.field("type"), "dogfooding");
-    settles(&server, "poppo", "adopted");
-    // Its host's agent, or its silence, makes an orphan of it.
-    assert_eq!(connection.int("POPPO.LIVENESS p issue-77-poppo DEAD HOST here PID 2147483647"), 1);
-    assert_eq!(connection.ok("POPPO.ORPHANS p").rows().len(), 1);
-
-    // Over what the view shows of an issue that is done; with a heartbeat; and what cannot be.
-    connection.ok("POPPO.CHECKOUT p 5 w");
-    connection.ok("POPPO.CHECKIN p 5 w STATUS completed");
-    settles(&server, "poppo", "done");
-    hand(&mut connection, 5, "issue-5-poppo");
-    connection.ok("SETEX p:process:heartbeat:issue-6-poppo 600 alive");
-    hand(&mut connection, 6, "issue-6-poppo");
-    wait_until("they are in the project", || {
-        connection.ok("POPPO.LIST p STATUS processing").rows()[1].rows().len() == 3
-    });
-    let ttl = connection.ok("POPPO.GET p 6").count("ttl");
-    assert!((500_000..=600_000).contains(&ttl), "{ttl}");
-    hand(&mut connection, 8, "\"no name\"");
-    daemon.wait_for_log("but it cannot be so");
-    assert_eq!(connection.text("HGET p:issue:status:8 processId"), "no name");
-    connection.ok("SREM p:issues:processing 8");
-    connection.ok("DEL p:issue:status:8");
-    // What is in the set and nowhere else is nothing.
-    connection.ok("SADD p:issues:processing 4711 nonsense");
-    settles(&server, "poppo", "without what is nothing");
-    assert_eq!(daemon.metric("poppo_view_adopted_total{project=\"p\"}"), Some(3.0));
 }
 
 #[test]
