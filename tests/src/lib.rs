@@ -53,7 +53,7 @@ pub use random::{Random, seed};
 pub use server::{Builder, Server, free_port};
 
 /// Longer than anything here may take: who waits this long has found a bug.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds, looking every few milliseconds; panics with `what` after [`DEADLINE`].
 #[track_caller]

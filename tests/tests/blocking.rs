@@ -46,6 +46,13 @@ fn let_pass(connection: &mut Connection, millis: u64) {
     wait_until("time has passed", || now() >= begin + millis);
 }
 
+/// Has the server do all of it before anything else, so that nothing falls due in between.
+fn at_once(connection: &mut Connection, lines: &[&str]) {
+    for answer in connection.pipeline(&lines.iter().map(|line| split(line)).collect::<Vec<_>>()) {
+        assert_eq!(answer.error(), None, "{lines:?}");
+    }
+}
+
 /// What wakes on a server besides what is in [`server::waiting`].
 const WAKERS: &[Waker] = &[
     // The key comes from elsewhere.
@@ -53,7 +60,7 @@ const WAKERS: &[Waker] = &[
     (&["POPPO.ENQUEUE q 1"], &["COPY q p"], 1),
     (&["POPPO.ENQUEUE q 1", "POPPO.CHECKOUT p 7 w7"], &["COPY q p REPLACE"], 1),
     (&["POPPO.ENQUEUE q 1", "POPPO.CHECKOUT p 7 w7"], &["RENAME q p"], 1),
-    (&["POPPO.ENQUEUE q 1 DELAY 300"], &["RENAME q p"], 1),
+    (&["POPPO.ENQUEUE q 1 DELAY 1000"], &["RENAME q p"], 1),
     (&["SELECT 1", "POPPO.ENQUEUE p 1", "SELECT 0"], &["SELECT 1", "MOVE p 0", "SELECT 0"], 1),
     (&["POPPO.ENQUEUE q 1"], &["MULTI", "DEL p", "RENAME q p", "EXEC"], 1),
     // By a script.
@@ -150,7 +157,7 @@ fn a_restored_project_wakes_who_waits_for_it() {
 fn a_swapped_database_wakes_who_waits_for_what_came_with_it() {
     let server = Server::start();
     let mut connection = server.connect();
-    run(&mut connection, &["SELECT 1", "POPPO.ENQUEUE p 1", "POPPO.ENQUEUE q 2 DELAY 300", "SELECT 0"]);
+    run(&mut connection, &["SELECT 1", "POPPO.ENQUEUE p 1", "POPPO.ENQUEUE q 2 DELAY 1000", "SELECT 0"]);
     let mut client = waiting(&server, "POPPO.CLAIM p w1 BLOCK 0");
     let mut patient = waiting(&server, "POPPO.CLAIM q w2 BLOCK 0");
     connection.ok("SWAPDB 0 1");
@@ -362,13 +369,17 @@ fn nobody_is_served_while_writes_are_paused_and_all_are_afterwards() {
     let server = Server::builder().no_grace().durable().start();
     let replica = server.replica(Server::builder());
     let mut connection = server.connect();
-    run(
-        &mut connection,
-        &["POPPO.ENQUEUE p 1 DELAY 100", "POPPO.ENQUEUE p 2 DELAY 100", "POPPO.ENQUEUE q 1 DELAY 100"],
-    );
     let mut clients: Vec<Connection> =
         ["p", "p", "q"].map(|project| waiting(&server, &format!("POPPO.CLAIM {project} w BLOCK 0"))).into();
-    connection.ok("CLIENT PAUSE 60000 WRITE");
+    at_once(
+        &mut connection,
+        &[
+            "POPPO.ENQUEUE p 1 DELAY 100",
+            "POPPO.ENQUEUE p 2 DELAY 100",
+            "POPPO.ENQUEUE q 1 DELAY 100",
+            "CLIENT PAUSE 60000 WRITE",
+        ],
+    );
     let mut paused = server.connect();
     paused.send("POPPO.ENQUEUE p 3");
     let_pass(&mut connection, 400);
@@ -384,9 +395,8 @@ fn nobody_is_served_while_writes_are_paused_and_all_are_afterwards() {
 fn a_pause_that_ends_by_itself_is_the_same() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.ENQUEUE p 1 DELAY 20");
     let mut client = waiting(&server, "POPPO.CLAIM p w1 BLOCK 0");
-    connection.ok("CLIENT PAUSE 300 ALL");
+    at_once(&mut connection, &["POPPO.ENQUEUE p 1 DELAY 20", "CLIENT PAUSE 300 ALL"]);
     assert_eq!(given(&mut client), 1);
 }
 
@@ -394,11 +404,10 @@ fn a_pause_that_ends_by_itself_is_the_same() {
 fn nobody_is_served_at_maxmemory_and_all_are_afterwards() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.ENQUEUE p 1 DELAY 50");
     connection.ok("POPPO.CHECKOUT p 2 holder TYPE x");
     connection.ok("POPPO.ENQUEUE p 2");
     let mut clients = [1, 2].map(|n| waiting(&server, &format!("POPPO.CLAIM p w{n} BLOCK 0")));
-    connection.ok("CONFIG SET maxmemory 1");
+    at_once(&mut connection, &["POPPO.ENQUEUE p 1 DELAY 50", "CONFIG SET maxmemory 1"]);
     connection.ok("POPPO.CHECKIN p 2 holder STATUS completed");
     let_pass(&mut connection, 150);
     assert_eq!(blocked(&mut connection), 2);

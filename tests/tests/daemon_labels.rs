@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use poppo_tests::command::{self, poppo};
 use poppo_tests::daemon::{Builder, Daemon};
@@ -95,6 +95,15 @@ impl Stage {
     }
 }
 
+/// Cases that each wait most of the time, side by side.
+fn each<T: Send>(cases: impl IntoIterator<Item = T>, case: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for one in cases {
+            scope.spawn(|| case(one));
+        }
+    });
+}
+
 /// Where an issue stands; nothing where it is unknown.
 fn status(connection: &mut Connection, number: u64) -> String {
     let issue = connection.cmd(&format!("POPPO.GET p {number}"));
@@ -170,22 +179,27 @@ fn names_are_configurable_and_labels_that_are_there_are_used() {
 #[test]
 fn a_storm_costs_few_requests() {
     let stage = Stage::new();
-    let count = 200;
+    let count = 80;
     stage.open(count);
     let daemon = stage.daemon_with(&format!("token = {TOKEN:?}"), "coalesce = \"2s\"").start();
     let mut connection = stage.server.connect();
     let mut random = Random::new(seed(1));
-    for _ in 0..5 {
+    let start = Instant::now();
+    for _ in 0..4 {
         for number in 1..=count {
             step(&mut connection, &mut random, number);
         }
         // A storm of some seconds, not of a moment: several flushes.
         std::thread::sleep(Duration::from_millis(1100));
     }
+    // One for each time of gathering, and one for what came after the last.
+    let flushes = 2 + start.elapsed().as_secs() / 2;
     stage.settled(count);
     let requests = stage.requests();
     let lines: Vec<String> = requests.iter().map(|one| format!("{} ({} fields)", one.line(), one.fields)).collect();
-    assert!(requests.len() <= 60, "{} requests: {lines:#?}", requests.len());
+    // Two labels of each issue at most, twenty labels in a request, and a few to begin with.
+    let enough = usize::try_from(flushes * 2 * count / 20 + 10).unwrap();
+    assert!(requests.len() <= enough, "{} requests, more than {enough}: {lines:#?}", requests.len());
     assert!(requests.iter().all(|request| request.fields <= 20), "{lines:#?}");
     assert_eq!(daemon.end(), Some(0));
     stage.assert_well_behaved();
@@ -194,7 +208,7 @@ fn a_storm_costs_few_requests() {
 #[test]
 fn a_flush_costs_one_request_for_twenty_labels_and_a_few_more() {
     let stage = Stage::new();
-    let count = 200;
+    let count = 80;
     stage.open(count);
     let daemon = stage.daemon_with(&format!("token = {TOKEN:?}"), "coalesce = \"2s\"").start();
     let mut connection = stage.server.connect();
@@ -210,7 +224,7 @@ fn a_flush_costs_one_request_for_twenty_labels_and_a_few_more() {
     let cost = stage.requests().len() - before;
     let changed = 2 * usize::try_from(count).unwrap();
     assert!(cost <= changed / 20 + 10, "{cost} requests");
-    assert!(daemon.metric("poppo_label_changes_total{project=\"p\"}").unwrap() >= 600.0);
+    assert!(daemon.metric("poppo_label_changes_total{project=\"p\"}").unwrap() >= 240.0);
     stage.assert_well_behaved();
 }
 
@@ -327,7 +341,8 @@ fn a_sweep_mends_what_others_changed_in_both_directions() {
     stage.wait_for(1, &["bug", "processing"]);
     stage.wait_for(2, &["bug", "error"]);
     stage.wait_for(6, &["bug", "help wanted"]);
-    assert!(daemon.metric("poppo_labels_drifted_total{project=\"p\"}").unwrap() >= 4.0);
+    // Counted when GitHub has answered, which is later than that it has done so.
+    wait_until("they are counted", || daemon.metric("poppo_labels_drifted_total{project=\"p\"}") >= Some(4.0));
     stage.assert_well_behaved();
 }
 
@@ -417,10 +432,10 @@ fn each_refusal_has_a_sentence_and_passes() {
         (Fault::Nonsense, "cannot be understood"),
         (Fault::RetryAfter(429, 2), "GitHub's limit is reached"),
     ];
-    for (fault, sentence) in cases {
+    each(cases, |(fault, sentence)| {
         let stage = Stage::new();
         stage.open(1);
-        stage.github.fault(Rule::everywhere(fault.clone()).times(6));
+        stage.github.fault(Rule::everywhere(fault).times(6));
         let daemon = stage.daemon().launch();
         let mut connection = stage.server.connect();
         connection.ok("POPPO.CHECKOUT p 1 w");
@@ -428,12 +443,12 @@ fn each_refusal_has_a_sentence_and_passes() {
         stage.github.heal();
         stage.wait_for(1, &["bug", "processing"]);
         assert!(!daemon.log().contains(TOKEN));
-    }
+    });
 }
 
 #[test]
 fn a_repository_that_is_gone_ends_its_duty_and_not_the_daemon() {
-    for standing in [Standing::Gone, Standing::WithoutIssues, Standing::Blocked] {
+    each([Standing::Gone, Standing::WithoutIssues, Standing::Blocked], |standing| {
         let stage = Stage::new();
         stage.open(2);
         let daemon = stage.daemon().start();
@@ -447,14 +462,14 @@ fn a_repository_that_is_gone_ends_its_duty_and_not_the_daemon() {
             wait_until("it is not ready", || !daemon.readiness().0);
             stage.github.repository(REPOSITORY).set_standing(Standing::Active);
             stage.wait_for(2, &["bug", "processing"]);
-            continue;
+            return;
         }
         daemon.wait_for_log("stopped: ");
         let (is_ready, said) = daemon.readiness();
         assert!(!is_ready && said.to_string().contains("givenup"), "{said}");
         assert_eq!(daemon.get("/healthz").0, 200);
         connection.ok("POPPO.CHECKIN p 2 w STATUS completed");
-    }
+    });
 }
 
 #[test]
@@ -499,7 +514,7 @@ fn stingy(refusal: Refusal) -> Stage {
 
 #[test]
 fn secondary_limits_are_waited_for_however_they_are_told() {
-    for refusal in [Refusal::Forbidden, Refusal::TooManyRequests, Refusal::NothingRemains] {
+    each([Refusal::Forbidden, Refusal::TooManyRequests, Refusal::NothingRemains], |refusal| {
         let stage = stingy(refusal);
         let _daemon = stage.daemon().start();
         let mut connection = stage.server.connect();
@@ -512,7 +527,7 @@ fn secondary_limits_are_waited_for_however_they_are_told() {
         stage.github.limit(|limits| limits.graphql_points = 2_000);
         stage.settled(60);
         stage.assert_well_behaved();
-    }
+    });
 }
 
 #[test]

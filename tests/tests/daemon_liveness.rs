@@ -106,7 +106,7 @@ fn a_stopped_worker_is_robbed_after_max_silence_and_not_before() {
     idler.checks_out(&mut connection, 7, "w", "TTL 1000");
     let began = connection.ok("POPPO.GET p 7").field("startTime");
     wait_until_attested(&mut connection, "w");
-    assert_eq!(daemon.metric("poppo_watched_processes{project=\"p\"}"), Some(1.0));
+    wait_until("it is watched", || daemon.metric("poppo_watched_processes{project=\"p\"}") == Some(1.0));
     wait_for_status(&mut connection, 7, "queued");
     let reason = repairs(&mut connection).remove(0);
     let since = reason.rsplit_once("since ").unwrap().1.to_owned();

@@ -295,7 +295,7 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
 fn work(checked: &Checked) {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     connection.ok("POPPO.ENQUEUE p 1 TITLE one PAYLOAD '{}'");
     connection.ok("POPPO.ENQUEUE p 2");
     let script = "case $POPPO_ISSUE in 2) exit 3 ;; 3) touch runs; sleep 1000 ;; esac";

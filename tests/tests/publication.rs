@@ -247,9 +247,8 @@ fn an_orphan_by_silence_is_announced_once_and_again_after_a_beat_and_another_sil
     let server = Server::start();
     let mut connection = server.connect();
     let mut listener = Listener::of(&server, "p");
-    connection.ok("POPPO.CHECKOUT p 1 w1 TTL 1000");
-    connection.ok("POPPO.CHECKOUT p 2 w1");
-    connection.ok("POPPO.CHECKOUT p 3 w3");
+    let lines = ["POPPO.CHECKOUT p 1 w1 TTL 1000", "POPPO.CHECKOUT p 2 w1", "POPPO.CHECKOUT p 3 w3"];
+    connection.pipeline(&lines.map(split));
     for issue in 1..=3 {
         assert_eq!(listener.next(), event("checkout", issue));
     }
@@ -272,8 +271,8 @@ fn an_orphan_by_silence_is_announced_once_and_again_after_a_beat_and_another_sil
         connection.ok("POPPO.LABELLED p 1 1");
         let_pass(&mut connection, 50);
         listener.assert_silent("once");
-        connection.ok("POPPO.HEARTBEAT p w1");
-        assert_eq!(connection.ok("POPPO.ORPHANS p").rows().len(), 0);
+        let answers = connection.pipeline(&["POPPO.HEARTBEAT p w1", "POPPO.ORPHANS p"].map(split));
+        assert_eq!(answers[1].rows().len(), 0);
     }
     // The log does not have it.
     assert_eq!(connection.ok("POPPO.EVENTS p AFTER 3").rows().len(), 0);
@@ -284,8 +283,9 @@ fn each_process_is_announced_at_its_own_deadline() {
     let server = Server::start();
     let mut connection = server.connect();
     let mut listener = Listener::of(&server, "p");
-    for (issue, ttl) in [(1, 6000), (2, 1000), (3, 1300), (4, 60_000)] {
-        connection.ok(&format!("POPPO.CHECKOUT p {issue} w{issue} TTL {ttl}"));
+    let ttls = [(1, 6000), (2, 1000), (3, 1300), (4, 60_000)];
+    connection.pipeline(&ttls.map(|(issue, ttl)| split(&format!("POPPO.CHECKOUT p {issue} w{issue} TTL {ttl}"))));
+    for issue in 1..=4 {
         assert_eq!(listener.next(), event("checkout", issue));
     }
     assert_eq!(listener.next(), orphan(2, "expired"));
@@ -339,9 +339,12 @@ fn a_replica_publishes_nothing_and_the_promoted_one_goes_on() {
     let mut connection = primary.connect();
     let mut heard = Listener::of(&primary, "p");
     let mut quiet = Listener::of(&replica, "p");
-    connection.ok("POPPO.CHECKOUT p 1 w1 TTL 1000");
-    connection.ok("POPPO.CHECKOUT p 2 w2 HOST h PID 5");
-    connection.ok("POPPO.LIVENESS p w2 DEAD HOST h PID 5");
+    let lines = [
+        "POPPO.CHECKOUT p 1 w1 TTL 1000",
+        "POPPO.CHECKOUT p 2 w2 HOST h PID 5",
+        "POPPO.LIVENESS p w2 DEAD HOST h PID 5",
+    ];
+    connection.pipeline(&lines.map(split));
     let expected = [event("checkout", 1), event("checkout", 2), orphan(2, "dead"), orphan(1, "expired")];
     for expected in expected {
         assert_eq!(heard.next(), expected);

@@ -11,7 +11,8 @@
 //!
 //! Whatever the view shows is derived anew from the project each time, so it does not matter where a daemon ended: the next
 //! one compares everything and writes what differs. The book, a hash beside the lease, has an entry for all that is shown; by
-//! it the next one knows what to remove, and that nothing else is the view's.
+//! it the next one knows what to remove, and that nothing else is the view's. Of an issue it has who was shown as its holder:
+//! whoever else is in the issue's hash was written there by hand, and stays until `adopt` has looked at it.
 
 mod adopt;
 mod changes;
@@ -20,7 +21,7 @@ mod keep;
 mod layout;
 mod model;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex as StdMutex;
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +33,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Mutex;
 use tracing::warn;
 
+use self::adopt::Strangers;
 use self::changes::{Changes, Entry};
 pub(super) use self::layout::Layout;
 use self::model::Model;
@@ -111,6 +113,7 @@ struct State {
     cleaned: HashMap<String, String>,
     /// The tasks that are shown.
     tasks: BTreeSet<String>,
+    strangers: Strangers,
 }
 
 impl View {
@@ -144,7 +147,8 @@ impl View {
         self.show(state, &touched.issues, &mut changes).await?;
         let processes = touched.guest.iter().map(|guest| &guest.process).chain(&touched.cleaned);
         self.show_processes(state, processes, &mut changes);
-        self.make(token, changes).await
+        self.make(state, token, changes).await?;
+        self.meet(state, token, &touched.issues).await
     }
 
     /// Reads the project, unless that was done under this token.
@@ -157,7 +161,8 @@ impl View {
         let cleaned = self.script("return redis.call('HGETALL', KEYS[1])", &[&self.place(":cleaned")], &[]).await?;
         let cleaned = cleaned.chunks(2).filter_map(|pair| Some((pair.first()?.clone(), pair.get(1)?.clone())));
         let model = Model::new(&issues, &processes);
-        *state = State { term: Some(token), model, cleaned: cleaned.collect(), tasks: BTreeSet::new() };
+        let strangers = std::mem::take(&mut state.strangers);
+        *state = State { term: Some(token), model, cleaned: cleaned.collect(), tasks: BTreeSet::new(), strangers };
         Ok(())
     }
 
@@ -166,26 +171,24 @@ impl View {
         let issues = records::get(&self.site.project, numbers).await?;
         let mut processes = BTreeSet::new();
         for (number, issue) in &issues {
-            let issue = issue.as_ref().filter(|issue| entry::is_shown(issue));
-            processes.extend(state.model.see(*number, issue));
-            match issue {
-                Some(issue) => self.show_issue(issue, changes),
-                None => changes.drop_entry(&Entry::Issue(*number), &self.layout),
-            }
+            processes.extend(self.show_issue(state, *number, issue.as_ref(), None, changes));
         }
         self.show_processes(state, &processes, changes);
         Ok(())
     }
 
-    fn show_issue(&self, issue: &Issue, changes: &mut Changes) {
-        let (number, layout) = (issue.issue, &self.layout);
-        changes.book(&Entry::Issue(number));
-        changes.hash(layout.issue(number), entry::issue(issue));
-        if let Some(key) = layout.metadata(number) {
-            changes.hash(key, entry::metadata(issue));
-        }
-        changes.member(layout.processing(), number, issue.status == poppo::Status::Processing);
-        changes.member(layout.processed(), number, issue.completed_time.is_some());
+    /// Shows an issue as it was read; answers the processes of which something else is true since.
+    fn show_issue(
+        &self,
+        state: &mut State,
+        number: IssueNumber,
+        issue: Option<&Issue>,
+        settled: Option<&str>,
+        changes: &mut Changes,
+    ) -> BTreeSet<String> {
+        let issue = issue.filter(|issue| entry::is_shown(issue));
+        changes.issue(number, issue, settled, &self.layout);
+        state.model.see(number, issue)
     }
 
     fn show_processes<'a>(
@@ -250,11 +253,12 @@ impl View {
     }
 
     /// Has the server take these steps.
-    async fn make(&self, token: Token, changes: Changes) -> Result<(), Error> {
-        let foreign = changes.make(self.site.project.client(), &self.seat, &self.book(), token).await?;
-        if !foreign.is_empty() {
+    async fn make(&self, state: &mut State, token: Token, changes: Changes) -> Result<(), Error> {
+        let left = changes.make(self.site.project.client(), &self.seat, &self.book(), token).await?;
+        state.strangers.remember(&left.claimed);
+        if !left.foreign.is_empty() {
             let mut known = self.foreign.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            for key in foreign {
+            for key in left.foreign {
                 if known.len() < AT_ONCE && known.insert(key.clone()) {
                     warn!(%key, "holds something of another kind, so the view leaves it alone");
                 }
@@ -296,10 +300,4 @@ pub(crate) fn signature(project: &str, layout: &str) -> String {
 fn till(last_seen: Option<&str>) -> Option<u128> {
     let seen = Timestamp::from(last_seen?.to_owned()).to_system_time()?;
     Some((seen + HEARTBEAT).duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis())
-}
-
-/// The fields of a hash, as a script answers them.
-fn fields(words: Vec<String>) -> BTreeMap<String, String> {
-    let mut words = words.into_iter();
-    std::iter::from_fn(|| Some((words.next()?, words.next()?))).collect()
 }

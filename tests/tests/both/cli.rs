@@ -60,7 +60,7 @@ fn run_of_an_issue_that_someone_else_has_exits_75_and_runs_nothing() {
 fn run_that_loses_its_lease_stops_the_whole_process_group_and_exits_76() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     let script = "sleep 1000 & echo $$ $! > pids; wait";
     let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).stderr(Stdio::null()).spawn().unwrap();
     let pids = words(&server.dir().join("pids"), 2);
@@ -75,7 +75,7 @@ fn run_that_loses_its_lease_stops_the_whole_process_group_and_exits_76() {
 fn run_beats_while_its_command_works() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     let script = "while [ ! -e stop ]; do sleep 0.05; done";
     let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).spawn().unwrap();
     wait_until("it has checked the issue out", || connection.ok("POPPO.STATS p").count("checkouts") == 1);
@@ -147,7 +147,7 @@ fn the_result_of_a_run_is_what_its_command_wrote_to_the_result_file() {
 fn a_run_that_is_killed_leaves_an_orphan_for_others() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     let script = "echo $$ > pids; exec sleep 1000";
     let mut run = poppo(&server, &["run", "1", "--", "sh", "-c", script]).spawn().unwrap();
     let pids = words(&server.dir().join("pids"), 1);

@@ -56,8 +56,8 @@ pub(crate) type Waker = (&'static [&'static str], &'static [&'static str], i64);
 const WAKERS: &[Waker] = &[
     (&[], &["POPPO.ENQUEUE p 1"], 1),
     (&[], &["POPPO.ENQUEUE p 1 DELAY 60"], 1),
-    (&["POPPO.ENQUEUE p 1 DELAY 300"], &[], 1),
-    (&["POPPO.ENQUEUE p 1 DELAY 60000", "POPPO.ENQUEUE p 2 DELAY 300"], &[], 2),
+    (&["POPPO.ENQUEUE p 1 DELAY 1000"], &[], 1),
+    (&["POPPO.ENQUEUE p 1 DELAY 60000", "POPPO.ENQUEUE p 2 DELAY 1000"], &[], 2),
     (&["POPPO.ENQUEUE p 1 DELAY 60000"], &["POPPO.ENQUEUE p 2 DELAY 60"], 2),
     // A task that was done, or died, is queued again.
     (

@@ -84,7 +84,7 @@ fn a_task_is_done_once_with_all_that_is_known_of_it() {
 fn jobs_run_side_by_side_under_one_name_and_one_heartbeat() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     for issue in 1..=4 {
         connection.ok(&format!("POPPO.ENQUEUE p {issue}"));
     }
@@ -175,7 +175,7 @@ fn only_tasks_of_its_types_are_taken() {
 fn a_cancelled_task_is_stopped_with_its_whole_group_and_the_worker_goes_on() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     connection.ok("POPPO.ENQUEUE p 7");
     let worker = work(&server, &[], UNTIL_STOP);
     let pids = words(&server.dir().join("pids"), 2);
@@ -192,7 +192,7 @@ fn a_cancelled_task_is_stopped_with_its_whole_group_and_the_worker_goes_on() {
 fn a_run_that_is_cancelled_stops_too() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     let mut run = Following::start(&server, &["--json", "run", "7", "--", "sh", "-c", UNTIL_STOP]);
     let pids = words(&server.dir().join("pids"), 2);
     assert_eq!(connection.text("POPPO.CANCEL p 7"), "asked");
@@ -206,7 +206,7 @@ fn a_run_that_is_cancelled_stops_too() {
 fn what_is_deaf_to_term_is_killed_after_the_grace() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     connection.ok("POPPO.ENQUEUE p 7");
     let script = "trap '' TERM; echo $$ > pids; while true; do sleep 0.05; done";
     let worker = work(&server, &["--term-grace", "100ms"], script);
@@ -257,7 +257,7 @@ fn a_second_signal_puts_what_runs_back_into_the_queue() {
 fn a_lost_lease_stops_the_whole_group_and_reports_nothing() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     connection.ok("POPPO.ENQUEUE p 7");
     let worker = work(&server, &[], UNTIL_STOP);
     let pids = words(&server.dir().join("pids"), 2);
@@ -274,7 +274,7 @@ fn a_lost_lease_stops_the_whole_group_and_reports_nothing() {
 fn a_killed_worker_leaves_its_task_to_others() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     connection.ok("POPPO.ENQUEUE p 7");
     let mut first = named(&server, "first", &[], UNTIL_STOP);
     let pids = words(&server.dir().join("pids"), 2);
@@ -312,7 +312,7 @@ fn two_signals_of_a_cancelled_task_leave_it_cancelled() {
 fn a_worker_whose_name_was_taken_ends() {
     let server = Server::start();
     let mut connection = server.connect();
-    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 1000");
+    connection.ok("POPPO.CONFIG p SET heartbeat-ttl 2000");
     connection.ok("POPPO.ENQUEUE p 1");
     let mut first = work(&server, &[], UNTIL_STOP);
     words(&server.dir().join("pids"), 2);

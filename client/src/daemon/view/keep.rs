@@ -10,7 +10,6 @@ use tracing::{debug, info};
 use super::super::board::Health;
 use super::super::duty::Trouble;
 use super::super::seat::{self, Seat};
-use super::adopt::Strangers;
 use super::changes::{Changes, Entry};
 use super::layout::{LEVELS, level};
 use super::{AT_ONCE, State, View, entry};
@@ -43,7 +42,6 @@ struct Reading {
     /// The event that was read last; 0 before the first.
     last: u64,
     seen: Option<Event>,
-    strangers: Strangers,
     glance: Instant,
     sweep: Instant,
     rebuild: Instant,
@@ -96,7 +94,6 @@ impl View {
             token,
             last: 0,
             seen: None,
-            strangers: Strangers::default(),
             glance: now,
             sweep: now + SWEEP,
             rebuild: now,
@@ -113,7 +110,7 @@ impl View {
             health.well();
             self.follow(&mut reading).await?;
             if reading.glance <= Instant::now() {
-                self.look_for_strangers(token, &mut reading.strangers).await?;
+                self.look_for_strangers(token).await?;
                 reading.glance = Instant::now() + GLANCE;
             }
             if reading.sweep <= Instant::now() {
@@ -145,7 +142,7 @@ impl View {
         for some in people.chunks(AT_ONCE) {
             let (mut state, mut changes) = (self.state.lock().await, Changes::default());
             self.show_processes(&mut state, some, &mut changes);
-            self.make(token, changes).await?;
+            self.make(&mut state, token, changes).await?;
         }
         self.show_tasks(token).await?;
         self.drop_stale(token).await?;
@@ -162,7 +159,8 @@ impl View {
         for some in numbers.chunks(AT_ONCE) {
             let (mut state, mut changes) = (self.state.lock().await, Changes::default());
             self.show(&mut state, some, &mut changes).await?;
-            self.make(token, changes).await?;
+            self.make(&mut state, token, changes).await?;
+            self.meet(&mut state, token, some).await?;
         }
         Ok(())
     }
@@ -177,7 +175,7 @@ impl View {
         loop {
             let mut page = self.script(script, &[&self.book()], &[cursor, ENTRIES.to_owned()]).await?.into_iter();
             cursor = page.next().unwrap_or_default();
-            let (state, mut changes) = (self.state.lock().await, Changes::default());
+            let (mut state, mut changes) = (self.state.lock().await, Changes::default());
             for found in page.filter_map(|entry| Entry::parse(&entry)) {
                 let is_there = match &found {
                     Entry::Issue(number) => state.model.knows(*number),
@@ -188,7 +186,7 @@ impl View {
                     changes.drop_entry(&found, &self.layout);
                 }
             }
-            self.make(token, changes).await?;
+            self.make(&mut state, token, changes).await?;
             drop(state);
             if matches!(cursor.as_str(), "0" | "") {
                 return Ok(());
@@ -261,7 +259,7 @@ impl View {
         for some in changed.chunks(AT_ONCE) {
             let (mut state, mut changes) = (self.state.lock().await, Changes::default());
             self.show_processes(&mut state, some, &mut changes);
-            self.make(reading.token, changes).await?;
+            self.make(&mut state, reading.token, changes).await?;
         }
         self.look_at_held(reading).await?;
         self.drop_forgotten(reading.token).await?;
@@ -325,14 +323,14 @@ impl View {
             let of_level = tasks.iter().filter(|task| level(task.priority) == name);
             changes.list(self.layout.queue(name), of_level.map(|task| task.task.clone()).collect());
         }
-        self.make(token, changes).await?;
+        self.make(&mut state, token, changes).await?;
         for some in tasks.chunks(AT_ONCE) {
             let mut changes = Changes::default();
             for task in some {
                 changes.book(&Entry::Task(task.task.clone()));
                 changes.hash(self.layout.task(&task.task), entry::task(task));
             }
-            self.make(token, changes).await?;
+            self.make(&mut state, token, changes).await?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
--- Behind the seat. KEYS[2]: the book, a hash whose fields are what the view shows. ARGV, behind the token: steps, each a word
--- and what belongs to it; a list is its length and its elements. Each step writes only where something else is there, so
--- what is right already costs replicas and disks nothing. Answers the keys that hold something of another kind: they are
--- somebody else's, and stay as they are.
-local book, at, foreign = KEYS[2], 2, {}
+-- Behind the seat and `claim`. KEYS[2]: the book, a hash whose fields are what the view shows. ARGV, behind the token: steps,
+-- each a word and what belongs to it; a list is its length and its elements. Each step writes only where something else is
+-- there, so what is right already costs replicas and disks nothing. Answers the keys that hold something of another kind: they
+-- are somebody else's, and stay as they are. Behind them and an empty word, the issues that somebody else claims: they stay as
+-- they are, too, until it is known what becomes of them.
+local book, at, foreign, claimed = KEYS[2], 2, {}, {}
 
 local function take()
     at = at + 1
@@ -43,14 +44,78 @@ end
 local step = {}
 
 -- A hash has these fields and no others; without any, there is none.
-function step.hash()
-    local key, fields = take(), takes()
+local function write(key, fields)
     if not is(key, 'hash') then return end
     if not has(key, fields) then
         redis.call('DEL', key)
         call('HSET', key, fields)
     elseif #fields > 0 and redis.call('PTTL', key) >= 0 then
         redis.call('PERSIST', key)
+    end
+end
+
+-- A set has this member, or has it not.
+local function belongs(key, member, wanted)
+    if is(key, 'set') then redis.call(wanted and 'SADD' or 'SREM', key, member) end
+end
+
+-- The view shows this, and that is to be remembered of it.
+local function note(entry, value)
+    if redis.call('HGET', book, entry) ~= value then redis.call('HSET', book, entry, value) end
+end
+
+-- Whether an issue is claimed by somebody other than who is to be shown (`-` is nobody) and whose claim is settled.
+local function is_claimed(entry, issue, key, holder, settled)
+    local process = redis.call('TYPE', key).ok == 'hash' and claim(book, entry, key)
+    local open = process and '=' .. process ~= holder and '=' .. process ~= settled
+    if open then claimed[#claimed + 1] = issue end
+    return open
+end
+
+-- The set of issues that are processed has this one no more, unless it was not the view that added it: whoever did is about to
+-- write the hash, or that is settled.
+local function leave(set, issue, shown, settled)
+    if settled ~= '-' or shown and shown ~= '-' then belongs(set, issue, false) end
+end
+
+function step.hash()
+    write(take(), takes())
+end
+
+-- An issue as it is, in its hashes, its metadata's alone perhaps, and in the sets of those that are processed, and were.
+function step.issue()
+    local entry, issue, holder, settled = take(), take(), take(), take()
+    local key, fields, more, metadata = take(), takes(), takes(), takes()
+    local processing, processed, is_done = take(), take(), take() == '1'
+    if is_claimed(entry, issue, key, holder, settled) then return end
+    write(key, fields)
+    for _, other in ipairs(more) do write(other, metadata) end
+    if holder ~= '-' then
+        belongs(processing, issue, true)
+    else
+        leave(processing, issue, redis.call('HGET', book, entry), settled)
+    end
+    belongs(processed, issue, is_done)
+    note(entry, holder)
+end
+
+-- An issue is not shown any more, if it was.
+function step.gone()
+    local entry, issue, settled = take(), take(), take()
+    local keys, processing, processed = takes(), take(), take()
+    local shown = redis.call('HGET', book, entry)
+    if not shown then
+        -- It is somebody else's altogether, but for a member without a hash.
+        local is_hash = redis.call('TYPE', keys[1]).ok == 'hash'
+        if not (is_hash and claim(book, entry, keys[1])) then leave(processing, issue, shown, settled) end
+        return
+    end
+    if is_claimed(entry, issue, keys[1], '-', settled) then return end
+    leave(processing, issue, shown, settled)
+    belongs(processed, issue, false)
+    redis.call('HDEL', book, entry)
+    for _, key in ipairs(keys) do
+        if redis.call('TYPE', key).ok == 'hash' then redis.call('UNLINK', key) end
     end
 end
 
@@ -62,10 +127,8 @@ function step.guest()
     redis.call('EXPIRE', key, seconds)
 end
 
--- A set has this member, or has it not.
 function step.member()
-    local key, member, wanted = take(), take(), take()
-    if is(key, 'set') then redis.call(wanted == '1' and 'SADD' or 'SREM', key, member) end
+    belongs(take(), take(), take() == '1')
 end
 
 -- Somebody is alive until then (ms), or not at all (0).
@@ -92,10 +155,8 @@ function step.list()
     end
 end
 
--- The view shows this.
 function step.book()
-    local entry = take()
-    if redis.call('HEXISTS', book, entry) == 0 then redis.call('HSET', book, entry, '') end
+    note(take(), '')
 end
 
 -- The view shows this no more, if it did: its keys go, and it from these sets.
@@ -106,10 +167,10 @@ function step.drop()
         local kind = redis.call('TYPE', key).ok
         if kind == 'hash' or kind == 'string' and redis.call('GET', key) == 'alive' then redis.call('UNLINK', key) end
     end
-    for _, set in ipairs(sets) do
-        if is(set, 'set') then redis.call('SREM', set, member) end
-    end
+    for _, set in ipairs(sets) do belongs(set, member, false) end
 end
 
 while at <= #ARGV do step[take()]() end
+foreign[#foreign + 1] = ''
+for _, issue in ipairs(claimed) do foreign[#foreign + 1] = issue end
 return foreign
