@@ -6,6 +6,7 @@
 //! A command that waits gets a connection to itself, since the server answers a connection's commands one after the
 //! other.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -188,6 +189,14 @@ impl Client {
         }
     }
 
+    /// The file, where it is one, to be asked for more than commands.
+    pub(crate) fn store(&self) -> Option<&Arc<Store>> {
+        match &self.backend {
+            Backend::Servers(_) => None,
+            Backend::File(store) => Some(store),
+        }
+    }
+
     /// What checkouts, claims and check-ins wait for.
     ///
     /// Example: [`durable`](Self::durable).
@@ -333,6 +342,36 @@ impl Client {
         let (answer, mut link) = links.read(name, sent, ANSWER_TIMEOUT, read).await?;
         links.confirm(name, before, self.durability, &mut link).await?;
         Ok(answer)
+    }
+
+    /// The keys of one type that fit a pattern, on all primaries, in order. None of a file, which has no keys.
+    pub(crate) async fn keys(&self, pattern: &str, kind: &str) -> Result<BTreeSet<String>, Error> {
+        let mut keys = BTreeSet::new();
+        let Backend::Servers(links) = &self.backend else { return Ok(keys) };
+        for node in links.primaries().await? {
+            let mut link = links.at(&node, For::All).await?;
+            let mut cursor = "0".to_owned();
+            loop {
+                let mut cmd = redis::cmd("SCAN");
+                cmd.arg(&cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000).arg("TYPE").arg(kind);
+                let Ok(answer) = timeout(ANSWER_TIMEOUT, link.send(&cmd, false)).await else {
+                    links.forget(&node);
+                    return Err(Error::Timeout { url: self.url().to_owned(), after: ANSWER_TIMEOUT });
+                };
+                let sent = Sent { answer, link };
+                let read = |value| {
+                    let (cursor, found) = decode::pair(value)?;
+                    Ok((decode::text(cursor)?, decode::list(found, decode::lossy)?))
+                };
+                let ((next, found), back) = links.read("SCAN", sent, ANSWER_TIMEOUT, read).await?;
+                (cursor, link) = (next, back);
+                keys.extend(found);
+                if cursor == "0" {
+                    break;
+                }
+            }
+        }
+        Ok(keys)
     }
 
     /// Sends one command that may wait, and reads its answer. It has a connection to itself: a call that is dropped takes
@@ -539,8 +578,8 @@ fn words(command: &Cmd) -> Vec<Vec<u8>> {
 fn project_of(command: &Cmd) -> String {
     let place = match command.args_iter().next() {
         Some(redis::Arg::Simple(name)) if name.starts_with(b"POPPO.") => 1,
-        Some(redis::Arg::Simple(b"HMGET" | b"HSET" | b"HDEL")) => 1,
-        Some(redis::Arg::Simple(b"EVAL")) => 3,
+        Some(redis::Arg::Simple(b"HMGET" | b"HSET" | b"HDEL" | b"HSCAN" | b"HLEN")) => 1,
+        Some(redis::Arg::Simple(b"EVAL" | b"EVAL_RO")) => 3,
         _ => return String::new(),
     };
     match command.args_iter().nth(place) {

@@ -74,6 +74,14 @@ pub(crate) fn text(value: Value) -> Result<String, Misread> {
     }
 }
 
+/// A text, however it was sent; what is no UTF-8 is shown as well as it can be.
+pub(crate) fn lossy(value: Value) -> Result<String, Misread> {
+    match value {
+        Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        other => text(other),
+    }
+}
+
 /// A number that is not negative, also where it was sent as text.
 pub(crate) fn number(value: Value) -> Result<u64, Misread> {
     match value {

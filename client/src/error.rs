@@ -34,6 +34,26 @@ pub enum Refusal {
     /// `ALIVE`: the holder is not an orphan, so there is nothing to repair.
     #[error("{0}")]
     Alive(String),
+    /// `CONFLICT`: a value of free state is not what a transaction took it for. Read it again.
+    #[error("{name:?} is not as expected: {}", found(.current.as_deref()))]
+    Conflict {
+        /// Which value.
+        name: String,
+        /// What it is instead, as JSON text; none where there is none.
+        current: Option<String>,
+    },
+}
+
+/// The rest of a sentence.
+fn found(current: Option<&str>) -> String {
+    const LONGEST: usize = 200;
+    match current {
+        None => "there is no value of that name".to_owned(),
+        Some(text) => match text.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("it is {}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len()),
+            None => format!("it is {text}"),
+        },
+    }
 }
 
 impl Refusal {
@@ -62,6 +82,7 @@ impl Refusal {
             Self::NoProcess(_) => "NOPROC",
             Self::InUse(_) => "INUSE",
             Self::Alive(_) => "ALIVE",
+            Self::Conflict { .. } => "CONFLICT",
         }
     }
 }
@@ -183,6 +204,16 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A value of free state is of another type than what was asked for, or no JSON.
+    #[error("the value of {name:?} in the namespace {namespace} cannot be used: {message}")]
+    Value {
+        /// In which namespace.
+        namespace: String,
+        /// Which value.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The server answered something that this client does not understand: it is probably of another version.
     #[error("the server's answer to {command} was not understood: {message}")]
     Answer {
@@ -195,7 +226,7 @@ pub enum Error {
 
 impl Error {
     /// One word for programs: the server's own code where it gave one, else `URL`, `FILE`, `UNREACHABLE`, `TLS`, `NOMODULE`,
-    /// `OLDMODULE`, `DURABILITY`, `UNCONFIRMED` or `ANSWER`.
+    /// `OLDMODULE`, `DURABILITY`, `UNCONFIRMED`, `VALUE` or `ANSWER`.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -210,6 +241,7 @@ impl Error {
             Self::Connection { .. } | Self::Timeout { .. } => "UNREACHABLE",
             Self::Url { .. } => "URL",
             Self::File { .. } => "FILE",
+            Self::Value { .. } => "VALUE",
             Self::Answer { .. } => "ANSWER",
         }
     }

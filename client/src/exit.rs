@@ -59,7 +59,7 @@ const BROKEN_PIPE: &str = "EPIPE";
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Refused(Refusal::Held(_) | Refusal::Done(_) | Refusal::InUse(_)) => HELD,
+            Error::Refused(Refusal::Held(_) | Refusal::Done(_) | Refusal::InUse(_) | Refusal::Conflict { .. }) => HELD,
             Error::Refused(Refusal::Stale(_) | Refusal::NoProcess(_)) => LOST,
             Error::BadArgument(_) | Error::Url { .. } => USAGE,
             _ => FAILED,

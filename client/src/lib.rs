@@ -38,6 +38,7 @@
 //! | [`Worker`] | the loop: claims, leases, retries, an end in good order |
 //! | [`Lease`], [`Holder`] | leases that keep themselves with heartbeats, and report over lost answers; a [`Spool`] for reports that the server could not take |
 //! | [`Project`], [`Client`] | one method for each command, typed answers ([`Issue`], [`Claimed`], [`Task`], [`Orphan`], [`Process`], [`Beat`], [`Stats`], [`Event`], [`Unlabelled`]) and [`Refusal`]s; what the server tells by itself ([`Published`]); how many copies of a write are waited for ([`Durability`]) |
+//! | [`State`], [`Flags`] | free state beside the leases: namespaces of JSON values, compare and set, watchers, settings |
 //!
 //! What does not live here: the rules, which the server keeps, and anything that prints, which is the command `poppo`.
 //! Programs to start from are in `client/examples`.
@@ -65,6 +66,7 @@ mod requests;
 mod scripts;
 mod shelf;
 mod spool;
+mod state;
 mod subscription;
 mod types;
 mod url;
@@ -92,6 +94,11 @@ pub use requests::{Checkin, Checkout, Evict, Heartbeat, Liveness, Repair};
 pub use scripts::Guard;
 pub use shelf::Shelf;
 pub use spool::{Delivered, Delivery, Spool, Spooled, Unusable};
+pub use state::State;
+pub use state::flags::{FlagChanges, Flags};
+pub use state::merge::{Existing, Merged};
+pub use state::transaction::Transaction;
+pub use state::watch::{Change, Seen, Watch};
 pub use subscription::{Heard, Subscription};
 pub use types::{
     Block, Cancelled, Cursor, EndedBy, EventKind, Invalid, IssueNumber, OrphanReason, Outcome, ProcessState, Status,

@@ -82,6 +82,8 @@ struct State {
     spare: BTreeMap<Node, Link>,
     /// The nodes of which a cluster told.
     known: Vec<Node>,
+    /// Those of them that have slots.
+    primaries: Vec<Node>,
     /// How often the way was looked up. Each time somebody else is asked first, so that one who knows nothing, or is wrong,
     /// does not lead astray for ever.
     turn: usize,
@@ -348,7 +350,13 @@ impl Links {
         let mut known: Vec<Node> = ranges.iter().flat_map(nodes).collect();
         known.sort_unstable();
         known.dedup();
-        self.state().known = known;
+        let mut primaries: Vec<Node> = ranges.iter().filter_map(|range| nodes(range).into_iter().next()).collect();
+        primaries.sort_unstable();
+        primaries.dedup();
+        {
+            let mut state = self.state();
+            (state.known, state.primaries) = (known, primaries);
+        }
         if project.is_empty() {
             return Ok(guide.clone());
         }
@@ -357,6 +365,18 @@ impl Links {
             code: "CLUSTERDOWN".to_owned(),
             message: format!("no node of {} has the slot of project {project}", self.url),
         })
+    }
+
+    /// The servers that have projects: one, or in a cluster all that have slots.
+    pub(crate) async fn primaries(&self) -> Result<Vec<Node>, Error> {
+        if !self.is_cluster() {
+            return Ok(vec![self.get("", For::All).await?.node]);
+        }
+        {
+            let _alone = self.opening.lock().await;
+            self.owner("").await?;
+        }
+        Ok(self.state().primaries.clone())
     }
 
     /// A connection to the server that has this project, on which everything that is published on channels is told, until

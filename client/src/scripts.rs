@@ -1,10 +1,10 @@
 //! Scripts: several steps that the server takes as one. For programs that keep ordinary keys beside a project, and for those
 //! that may do something only as long as a condition holds there.
 
-use redis::{Cmd, Value};
+use redis::Cmd;
 
 use crate::answers::Beat;
-use crate::decode::{self, Misread};
+use crate::decode;
 use crate::requests::{Checkin, Checkout, Heartbeat};
 use crate::types::Token;
 use crate::{Client, Error, Project};
@@ -78,16 +78,7 @@ impl Client {
     pub async fn run_script(&self, script: &str, keys: &[&str], arguments: &[String]) -> Result<Vec<String>, Error> {
         let mut cmd = redis::cmd("EVAL");
         cmd.arg(script).arg(keys.len()).arg(keys).arg(arguments);
-        self.ask("EVAL", &cmd, |value| decode::list(value, word)).await
-    }
-}
-
-/// A text, or a number as text. What is no text in UTF-8 is shown as well as it can be.
-fn word(value: Value) -> Result<String, Misread> {
-    match value {
-        Value::Int(number) => Ok(number.to_string()),
-        Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        other => decode::text(other),
+        self.ask("EVAL", &cmd, |value| decode::list(value, decode::lossy)).await
     }
 }
 

@@ -113,6 +113,12 @@ impl Formatter for Lines {
         self.put(writer, value.to_string().as_bytes())
     }
 
+    /// A value that is JSON already. It is written even where it is null.
+    fn write_raw_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        self.begin(writer)?;
+        self.put(writer, fragment.as_bytes())
+    }
+
     fn begin_string<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.begin(writer)?;
         self.put(writer, b"\"")

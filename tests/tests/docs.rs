@@ -26,6 +26,11 @@ fn the_examples_in_the_readme_are_true() {
 }
 
 #[test]
+fn the_examples_of_free_state_are_true() {
+    assert!(run_examples("docs/free-state.md") > 0, "the examples were not found");
+}
+
+#[test]
 fn every_command_has_a_heading_in_the_command_reference_and_every_heading_a_command() {
     let server = Server::start();
     let registered: BTreeSet<String> = match server.connect().cmd("COMMAND LIST FILTERBY PATTERN poppo.*") {

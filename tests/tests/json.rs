@@ -257,6 +257,8 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     let copy = format!("copy {0} {0} --to-project q --verify", server.url());
     run("copy", &copy);
 
+    free_state(&checked);
+
     // What needs no server, or brings its own.
     run("man --dir", "man --dir manual");
     run("daemon --check", "daemon --check");
@@ -306,6 +308,33 @@ fn work(checked: &Checked) {
     poppo_tests::wait_until("it works on the third", || server.dir().join("runs").exists());
     connection.ok("POPPO.EVICT p 3");
     checked.see("work", &worker.documents(3));
+}
+
+/// Keeps values and flags, some of which are no good.
+fn free_state(checked: &Checked) {
+    let server = Server::start();
+    let run = |command: &str, words: &[&str]| {
+        checked
+            .see(command, &[json(poppo(&server, &[&command.split(' ').take(2).collect::<Vec<_>>(), words].concat()))]);
+    };
+    let watching = Following::named(&server, "watch", &["--json", "state", "watch", "issues"]);
+    poppo_tests::wait_until("it watches", || watching.said().contains("watching"));
+    run("state set", &["issues", "1", "{\"a\":1}"]);
+    run("state get", &["issues", "1"]);
+    run("state list", &[]);
+    run("state list NAMESPACE", &["issues"]);
+    run("state delete", &["issues", "1"]);
+    checked.see("state watch", &watching.documents(2));
+    server.connect().ok("HSET p:state:issues bad {");
+    run("state export", &["issues", "out.json"]);
+    std::fs::write(server.dir().join("in.json"), "[[\"a\", 1], 2]").unwrap();
+    run("state import", &["issues", "in.json"]);
+    run("flag set", &["jobs", "4"]);
+    run("flag on", &["review"]);
+    run("flag off", &["review"]);
+    run("flag get", &["jobs"]);
+    run("flag list", &[]);
+    run("flag delete", &["jobs"]);
 }
 
 /// Has a worker leave its report behind, and others that are of no use.

@@ -15,6 +15,7 @@ mod enqueue;
 mod events;
 mod evict;
 mod export;
+mod flag;
 mod forget;
 mod get;
 mod heartbeat;
@@ -28,6 +29,7 @@ mod repair;
 mod revive;
 mod run;
 mod spool;
+mod state;
 pub(crate) mod stats;
 mod top;
 mod up;
@@ -73,7 +75,8 @@ Exit codes:
   0   done
   1   failed
   2   asked in a way that makes no sense
-  75  somebody else has the issue, it is done, or nothing is to be claimed: nothing to do here now
+  75  somebody else has the issue, it is done, or nothing is to be claimed: nothing to do here now;
+      of `state`, a condition does not hold
   76  the lease was lost: what was done under it no longer counts
 
 Where the server is looked for, without --url and POPPO_URL: first the `poppo up` that runs in
@@ -117,7 +120,7 @@ pub(crate) struct Cli {
 
     /// Print JSON instead of text
     ///
-    /// One document; with --follow, and of `work`, one a line. Errors are {"error":{"code","message"}} on stderr.
+    /// One document; with --follow, and of `work` and `state watch`, one a line. Errors are {"error":{"code","message"}} on stderr.
     #[arg(long, global = true, help_heading = COMMON)]
     pub(crate) json: bool,
 
@@ -138,7 +141,7 @@ pub(crate) struct Cli {
 
     /// Wait so long at the start for a server that is away
     ///
-    /// By default `work`, `top`, and `events` and `labels` with --follow wait without an end, `run` waits for a minute, and all
+    /// By default `work`, `top`, `state watch`, and `events` and `labels` with --follow wait without an end, `run` waits for a minute, and all
     /// others fail at once. It is about the start alone: a server that goes away later is the command's own affair.
     #[arg(
         long,
@@ -184,6 +187,8 @@ enum Command {
     Export(export::Args),
     Import(import::Args),
     Copy(copy::Args),
+    State(state::Args),
+    Flag(flag::Args),
     Spool(spool::Args),
     Config(config::Args),
     Demo(demo::Args),
@@ -339,6 +344,8 @@ impl Cli {
             Command::Export(args) => export::run(args, &context).await?,
             Command::Import(args) => import::run(args, &context).await?,
             Command::Copy(args) => copy::run(args, &context).await?,
+            Command::State(args) => state::run(args, &context).await?,
+            Command::Flag(args) => flag::run(args, &context).await?,
             Command::Spool(args) => spool::run(args, &context).await?,
             Command::Config(args) => config::run(&args, &context).await?,
         }

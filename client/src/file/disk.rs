@@ -14,7 +14,7 @@ use poppo_core::Project;
 use rustix::fs::{FlockOperation, OFlags};
 use tokio_util::sync::CancellationToken;
 
-use super::document::{self, Projects};
+use super::document::{self, Contents};
 use crate::random;
 
 /// The largest file that is read: far more than a file is good for.
@@ -75,22 +75,22 @@ pub(super) struct Disk {
 /// A state of the file: what was in it.
 #[derive(Debug)]
 pub(super) struct Shelf {
-    projects: Projects,
+    contents: Contents,
     /// The file it was read from or written to, and what tells it from others; none where there was none. As long as it is
     /// open, no other file gets its number.
     file: Option<(File, Stamp)>,
 }
 
 impl Shelf {
-    pub(super) fn projects(&self) -> &Projects {
-        &self.projects
+    pub(super) fn contents(&self) -> &Contents {
+        &self.contents
     }
 
-    /// All projects, with another state of one.
-    pub(super) fn with(&self, key: String, project: Box<Project>) -> Projects {
-        let mut projects = self.projects.clone();
-        projects.insert(key, Arc::from(project));
-        projects
+    /// All that there is, with another state of one project.
+    pub(super) fn with(&self, key: String, project: Box<Project>) -> Contents {
+        let mut contents = self.contents.clone();
+        contents.projects.insert(key, Arc::from(project));
+        contents
     }
 }
 
@@ -149,7 +149,7 @@ impl Disk {
         let mut file = match opened {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.target()?;
-                return Ok(Shelf { projects: Projects::new(), file: None });
+                return Ok(Shelf { contents: Contents::default(), file: None });
             }
             opened => opened.map_err(unreadable)?,
         };
@@ -162,8 +162,8 @@ impl Disk {
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(unreadable)?;
-        let projects = document::read(&text).map_err(Fault::damage)?;
-        Ok(Shelf { projects, file: Some((file, Stamp::of(&metadata))) })
+        let contents = document::read(&text).map_err(Fault::damage)?;
+        Ok(Shelf { contents, file: Some((file, Stamp::of(&metadata))) })
     }
 
     /// Takes the lock, waiting for it so long at most, and only as long as somebody wants it.
@@ -192,8 +192,8 @@ impl Disk {
     }
 
     /// Replaces the file's state, which is on disk afterwards.
-    pub(super) fn write(&self, lock: &Lock, projects: Projects) -> Result<Shelf, Fault> {
-        let text = document::write(&projects).map_err(|error| Fault::lasting(format!("cannot be written: {error}")))?;
+    pub(super) fn write(&self, lock: &Lock, contents: Contents) -> Result<Shelf, Fault> {
+        let text = document::write(&contents).map_err(|error| Fault::lasting(format!("cannot be written: {error}")))?;
         // Only who has the lock writes here; what is there is of somebody who died.
         let temporary = beside(&lock.target, "tmp");
         let written = replace(&temporary, &lock.target, &text);
@@ -202,7 +202,7 @@ impl Disk {
             drop(fs::remove_file(&temporary));
             Fault::of("cannot be written", &error)
         })?;
-        Ok(Shelf { projects, file: Some((file, stamp)) })
+        Ok(Shelf { contents, file: Some((file, stamp)) })
     }
 
     /// The file itself, behind links: that is the one to replace, and to lock beside. Where there is none yet, its place.

@@ -6,6 +6,7 @@
 //! | `disk` | reading it, the lock, and writing it whole or not at all |
 //! | `document` | what is in it |
 //! | `engine` | a command on what was read |
+//! | `notes` | free state |
 //!
 //! Whoever looks takes no lock: a file is only ever replaced as a whole, so what was opened is one state or the next. Whoever
 //! finds that his command changes something takes the lock, and runs it again on what is there then. So refusals, and those
@@ -14,6 +15,7 @@
 mod disk;
 mod document;
 mod engine;
+mod notes;
 mod place;
 
 use std::path::Path;
@@ -124,7 +126,7 @@ impl Store {
         let (store, words) = (Arc::clone(self), Arc::clone(words));
         self.aside(move |dropped| {
             let seen = store.read_whole(dropped)?;
-            Ok(match engine::run(&words, seen.projects(), now()) {
+            Ok(match engine::run(&words, &seen.contents().projects, now()) {
                 Outcome::Answer(value) => Step::Answered(value),
                 Outcome::Nothing { block, due } => Step::Nothing { block, due, seen },
                 Outcome::Changed { .. } => Step::Changes,
@@ -142,7 +144,7 @@ impl Store {
             let _turn = turn;
             let lock = store.disk.lock(ANSWER_TIMEOUT, dropped)?;
             let seen = store.read()?;
-            match engine::run(&words, seen.projects(), now()) {
+            match engine::run(&words, &seen.contents().projects, now()) {
                 Outcome::Answer(value) => Ok(Step::Answered(value)),
                 Outcome::Nothing { block, due } => Ok(Step::Nothing { block, due, seen }),
                 Outcome::Changed { .. } if dropped.is_cancelled() => Err(Fault::unwanted()),

@@ -1,48 +1,30 @@
-//! A file of lines that is whole or not there: written under another name, brought to the disk, and renamed.
+//! A file of lines that is whole or not there.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
+use std::path::Path;
 
 use serde_json::Value;
-use tempfile::NamedTempFile;
 
 use super::lines::{End, Last};
+use super::whole::Whole;
 
 /// A backup that is being written. Dropped before its end, it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Backup {
-    to: To,
+    to: Whole,
     entries: u64,
     bytes: u64,
-}
-
-#[derive(Debug)]
-enum To {
-    /// A file that is to have this name.
-    File(BufWriter<NamedTempFile>, PathBuf),
-    /// What is no file to be replaced: a pipe, a terminal, a device.
-    Stream(BufWriter<File>),
-    Stdout(BufWriter<io::Stdout>),
 }
 
 impl Backup {
     /// To a file, or to whatever has that name.
     pub(crate) fn to(path: &Path) -> io::Result<Self> {
-        let to = match fs::metadata(path) {
-            Ok(there) if !there.is_file() => To::Stream(BufWriter::new(OpenOptions::new().write(true).open(path)?)),
-            _ => {
-                // Behind links is the one to replace.
-                let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-                To::File(BufWriter::new(NamedTempFile::new_in(folder(&path))?), path)
-            }
-        };
-        Ok(Self { to, entries: 0, bytes: 0 })
+        Ok(Self { to: Whole::to(path)?, entries: 0, bytes: 0 })
     }
 
     /// To whoever reads this process.
     pub(crate) fn to_stdout() -> Self {
-        Self { to: To::Stdout(BufWriter::new(io::stdout())), entries: 0, bytes: 0 }
+        Self { to: Whole::to_stdout(), entries: 0, bytes: 0 }
     }
 
     /// The first line: what the others are, and whose.
@@ -64,39 +46,21 @@ impl Backup {
     pub(crate) fn finish(mut self) -> io::Result<(u64, u64)> {
         let last = Last { end: End { entries: self.entries } };
         self.line(&serde_json::to_string(&last)?)?;
-        let written = (self.entries, self.bytes);
-        match self.to {
-            To::File(writer, path) => {
-                let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-                file.as_file().sync_all()?;
-                file.persist(&path).map_err(|error| error.error)?;
-                File::open(folder(&path))?.sync_all()?;
-            }
-            To::Stream(mut writer) => writer.flush()?,
-            To::Stdout(mut writer) => writer.flush()?,
-        }
-        Ok(written)
+        self.to.finish()?;
+        Ok((self.entries, self.bytes))
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
         self.bytes += line.len() as u64 + 1;
-        let writer: &mut dyn Write = match &mut self.to {
-            To::File(writer, _) => writer,
-            To::Stream(writer) => writer,
-            To::Stdout(writer) => writer,
-        };
-        writer.write_all(line.as_bytes())?;
-        writer.write_all(b"\n")
+        self.to.write_all(line.as_bytes())?;
+        self.to.write_all(b"\n")
     }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

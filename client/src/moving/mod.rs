@@ -5,6 +5,8 @@
 //! | `source` | where entries come from: a project, or lines |
 //! | `lines` | a file of lines, checked while it is read |
 //! | `backup` | a file of lines that is whole or not there |
+//! | `whole` | any file that is whole or not there |
+//! | `unified` | free state as the files of a program that was there before |
 //! | `verify` | whether one end has what the other has |
 //! | `progress` | how far it is, for who watches |
 
@@ -12,7 +14,9 @@ pub(crate) mod backup;
 pub(crate) mod lines;
 pub(crate) mod progress;
 pub(crate) mod source;
+pub(crate) mod unified;
 pub(crate) mod verify;
+mod whole;
 
 use poppo::{Imported, Project};
 
