@@ -171,7 +171,7 @@ pub(crate) struct Order {
     ripe: BTreeSet<(Instant, TaskNumber)>,
     depth: BTreeMap<Priority, u64>,
     dead: BTreeSet<(IssueNumber, u64)>,
-    finished: BTreeMap<Finished, u64>,
+    finished: Ascending<Finished, u64>,
     running: u64,
 }
 
@@ -358,13 +358,16 @@ impl Order {
     /// The finished tasks of an issue that are remembered.
     pub(crate) fn finished_of_issue(&self, issue: IssueNumber) -> impl Iterator<Item = u64> {
         let from = Finished { issue, id: CompactString::const_new("") };
-        self.finished.range(from..).take_while(move |(finished, _)| finished.issue == issue).map(|(_, number)| *number)
+        self.finished
+            .starting_at(from)
+            .take_while(move |(finished, _)| finished.issue == issue)
+            .map(|(_, number)| *number)
     }
 
     /// Whether a task of an issue was finished, and as which.
     pub(crate) fn finished(&self, finished: &Finished) -> Option<u64> {
         // A task of an issue above all others, as those of new issues are, need not be searched for.
-        let known = self.finished.last_key_value().is_some_and(|(last, _)| finished.issue <= last.issue);
+        let known = self.finished.last().is_some_and(|(last, _)| finished.issue <= last.issue);
         if known { self.finished.get(finished).copied() } else { None }
     }
 
