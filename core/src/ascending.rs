@@ -119,6 +119,13 @@ impl<K: Ord + Clone, V> Ascending<K, V> {
         page.get(at).map(|(_, value)| value)
     }
 
+    /// The same, to be changed.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let (_, page) = page_of(&mut self.pages, key)?;
+        let at = place_in(page, key).ok()?;
+        page.get_mut(at).map(|(_, value)| value)
+    }
+
     /// The entry of the lowest key.
     pub(crate) fn first(&self) -> Option<&(K, V)> {
         self.pages.first_key_value()?.1.front()
@@ -165,9 +172,12 @@ fn page_of<'a, K: Ord + Clone, V>(pages: &'a mut Pages<K, V>, key: &K) -> Option
 
 /// Where a key is in its page, or would be.
 fn place_in<K: Ord, V>(page: &Page<K, V>, key: &K) -> Result<usize, usize> {
-    // What comes in ascending order mostly leaves in that order, too, and from the front.
-    match page.front() {
-        Some((first, _)) if first == key => Ok(0),
+    // What comes in ascending order mostly leaves in that order, too, and from the front; and the last to come is looked
+    // at most.
+    match (page.front(), page.back()) {
+        (Some((first, _)), _) if first == key => Ok(0),
+        (_, Some((last, _))) if last == key => Ok(page.len() - 1),
+        (_, Some((last, _))) if last < key => Err(page.len()),
         _ => page.binary_search_by(|(there, _)| there.cmp(key)),
     }
 }
@@ -224,6 +234,7 @@ mod tests {
                     assert_eq!(map.remove(&key), model.remove(&key));
                 }
                 assert_eq!(map.get(&key), model.get(&key));
+                assert_eq!(map.get_mut(&key), model.get_mut(&key));
                 let behind = model.range(key..).map(|(key, value)| (*key, *value));
                 assert!(map.starting_at(key).copied().take(300).eq(behind.take(300)));
                 let before = model.range(..key).next_back().map(|(key, value)| (*key, *value));
