@@ -22,7 +22,7 @@ impl<K, V> Default for Ascending<K, V> {
     }
 }
 
-impl<K: Ord + Copy, V> Ascending<K, V> {
+impl<K: Ord + Clone, V> Ascending<K, V> {
     /// Entries of a page at most: few enough that moving half of them costs no more than a search does.
     const PAGE: usize = 128;
 
@@ -40,7 +40,7 @@ impl<K: Ord + Copy, V> Ascending<K, V> {
             self.pages.clear();
         }
         let Some(mut last) = self.pages.last_entry() else {
-            self.pages.insert(key, VecDeque::from([(key, value)]));
+            self.pages.insert(key.clone(), VecDeque::from([(key, value)]));
             self.len = 1;
             return None;
         };
@@ -50,7 +50,7 @@ impl<K: Ord + Copy, V> Ascending<K, V> {
                 page.push_back((key, value));
             } else {
                 let mut page = VecDeque::with_capacity(Self::PAGE);
-                page.push_back((key, value));
+                page.push_back((key.clone(), value));
                 self.pages.insert(key, page);
             }
             self.len += 1;
@@ -66,7 +66,7 @@ impl<K: Ord + Copy, V> Ascending<K, V> {
             && let Some((_, first)) = self.pages.pop_first()
         {
             // Before all others: the first page begins there from now on.
-            self.pages.insert(key, first);
+            self.pages.insert(key.clone(), first);
         }
         let (_, page) = page_of(&mut self.pages, &key)?;
         match place_in(page, &key) {
@@ -77,7 +77,7 @@ impl<K: Ord + Copy, V> Ascending<K, V> {
         if page.len() > Self::PAGE {
             let upper = page.split_off(Self::PAGE / 2);
             if let Some((first, _)) = upper.front() {
-                self.pages.insert(*first, upper);
+                self.pages.insert(first.clone(), upper);
             }
         }
         None
@@ -112,11 +112,18 @@ impl<K: Ord + Copy, V> Ascending<K, V> {
         let page = match is_at_an_end(&self.pages, key) {
             Some(End::Last) => self.pages.last_key_value(),
             Some(End::First) => self.pages.first_key_value(),
-            None => self.pages.range(..=*key).next_back(),
+            None => self.pages.range(..=key).next_back(),
         };
         let (_, page) = page?;
         let at = place_in(page, key).ok()?;
         page.get(at).map(|(_, value)| value)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let (_, page) = page_of(&mut self.pages, key)?;
+        let at = place_in(page, key).ok()?;
+        page.get_mut(at).map(|(_, value)| value)
     }
 
     /// The entry of the lowest key.
@@ -131,13 +138,13 @@ impl<K: Ord + Copy, V> Ascending<K, V> {
 
     /// The last entry before a key.
     pub(crate) fn last_before(&self, key: &K) -> Option<&(K, V)> {
-        let mut pages = self.pages.range(..*key).rev().map(|(_, page)| page);
+        let mut pages = self.pages.range(..key).rev().map(|(_, page)| page);
         pages.find_map(|page| page.get(page.partition_point(|(there, _)| there < key).checked_sub(1)?))
     }
 
     /// The entries from a key on, in order.
     pub(crate) fn starting_at(&self, key: K) -> impl Iterator<Item = &(K, V)> {
-        let place = self.pages.range(..=key).next_back().map_or(key, |(place, _)| *place);
+        let place = self.pages.range(..=&key).next_back().map_or(&key, |(place, _)| place);
         let pages = self.pages.range(place..).map(|(_, page)| page);
         pages.flat_map(move |page| page.range(page.partition_point(|(there, _)| *there < key)..))
     }
@@ -153,21 +160,24 @@ type Pages<K, V> = BTreeMap<K, Page<K, V>>;
 type Page<K, V> = VecDeque<(K, V)>;
 
 /// The page that a key belongs to, if it is anywhere, and the page's own key.
-fn page_of<'a, K: Ord + Copy, V>(pages: &'a mut Pages<K, V>, key: &K) -> Option<(K, &'a mut Page<K, V>)> {
+fn page_of<'a, K: Ord + Clone, V>(pages: &'a mut Pages<K, V>, key: &K) -> Option<(K, &'a mut Page<K, V>)> {
     // The last page and the first, where most keys come and go, need not be searched for.
     let end = match is_at_an_end(pages, key) {
         Some(End::Last) => pages.last_entry(),
         Some(End::First) => pages.first_entry(),
-        None => return pages.range_mut(..=*key).next_back().map(|(place, page)| (*place, page)),
+        None => return pages.range_mut(..=key).next_back().map(|(place, page)| (place.clone(), page)),
     };
-    end.map(|end| (*end.key(), end.into_mut()))
+    end.map(|end| (end.key().clone(), end.into_mut()))
 }
 
 /// Where a key is in its page, or would be.
 fn place_in<K: Ord, V>(page: &Page<K, V>, key: &K) -> Result<usize, usize> {
-    // What comes in ascending order mostly leaves in that order, too, and from the front.
-    match page.front() {
-        Some((first, _)) if first == key => Ok(0),
+    // What comes in ascending order mostly leaves in that order, too, and from the front; and the last to come is looked
+    // at most.
+    match (page.front(), page.back()) {
+        (Some((first, _)), _) if first == key => Ok(0),
+        (_, Some((last, _))) if last == key => Ok(page.len() - 1),
+        (_, Some((last, _))) if last < key => Err(page.len()),
         _ => page.binary_search_by(|(there, _)| there.cmp(key)),
     }
 }
@@ -224,6 +234,7 @@ mod tests {
                     assert_eq!(map.remove(&key), model.remove(&key));
                 }
                 assert_eq!(map.get(&key), model.get(&key));
+                assert_eq!(map.get_mut(&key), model.get_mut(&key));
                 let behind = model.range(key..).map(|(key, value)| (*key, *value));
                 assert!(map.starting_at(key).copied().take(300).eq(behind.take(300)));
                 let before = model.range(..key).next_back().map(|(key, value)| (*key, *value));

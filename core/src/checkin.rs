@@ -199,7 +199,7 @@ impl Project {
             from: Some(Status::Processing),
             says: Says::of(plan.id(), reason),
         };
-        self.set_issue(number, Some(Box::new(issue)));
+        self.set_issue(number, Some(issue));
         self.follow_plan(at, plan, disposal, entry);
         self.drop_if_over(holder);
         status

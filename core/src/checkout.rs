@@ -88,7 +88,7 @@ impl Project {
         let same = self.current_life(request.process).filter(|(_, life)| life.is_incarnation(request.incarnation));
         let life = same.map(|(id, _)| id);
         // One above all others, as new issues are, need not be searched for.
-        let known = self.issues.last_key_value().is_some_and(|(newest, _)| request.issue <= *newest);
+        let known = self.issues.last().is_some_and(|(newest, _)| request.issue <= *newest);
         let issue = if known { self.issues.get(&request.issue) } else { None };
         let loser = match issue.and_then(|issue| Some((issue, issue.holder()?))) {
             Some((issue, holder)) if Some(holder) == life => {
@@ -184,7 +184,7 @@ impl Project {
     fn renew(&mut self, at: Instant, id: LifeId, request: &Checkout<'_>) {
         self.enter_current_life(at, id, request);
         if (request.title.is_some() || request.kind.is_some())
-            && let Some(mut issue) = self.issues.get(&request.issue).cloned()
+            && let Some(mut issue) = self.issues.get(&request.issue).map(|issue| (**issue).clone())
         {
             issue.title = request.title.map(|title| CompactString::new(title.as_str())).or(issue.title);
             issue.kind = request.kind.map(|kind| self.names.intern(kind.as_str())).or(issue.kind);
@@ -234,7 +234,7 @@ impl Project {
             let title = newer.or_else(|| before?.title.clone());
             let completed_before = before.and_then(Issue::completed).map(Box::new);
             let started = now.at;
-            Some(Box::new(Issue { token, started, completed_before, run, title, kind, version, behind: true }))
+            Some(Issue { token, started, completed_before, run, title, kind, version, behind: true })
         });
         self.log(Entry {
             issue: request.issue,

@@ -266,7 +266,7 @@ impl Project {
     /// was confirmed before.
     pub fn labelled(&mut self, now: Now, number: IssueNumber, version: u64) -> Effect {
         let behind = self.issues.get(&number).filter(|issue| issue.version == version && issue.behind);
-        let Some(mut issue) = behind.cloned() else { return Effect::Unchanged };
+        let Some(mut issue) = behind.map(|issue| (**issue).clone()) else { return Effect::Unchanged };
         issue.behind = false;
         self.change(now, |project| project.set_issue(number, Some(issue)));
         Effect::Changed

@@ -5,9 +5,11 @@ use std::ops::Bound;
 
 use crate::types::IssueNumber;
 
-/// See the module. There is always one at least.
-#[derive(Debug, Clone)]
+/// See the module.
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Held {
+    #[default]
+    None,
     One(IssueNumber),
     /// More than one.
     Many(BTreeSet<IssueNumber>),
@@ -16,29 +18,34 @@ pub(crate) enum Held {
 impl Held {
     pub(crate) fn len(&self) -> usize {
         match self {
+            Self::None => 0,
             Self::One(_) => 1,
             Self::Many(all) => all.len(),
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     pub(crate) fn insert(&mut self, number: IssueNumber) {
         match self {
+            Self::None => *self = Self::One(number),
             Self::One(one) if *one == number => {}
             Self::One(one) => *self = Self::Many(BTreeSet::from([*one, number])),
             Self::Many(all) => drop(all.insert(number)),
         }
     }
 
-    /// Answers whether any is left without it. The only one stays: whoever has all of this drops it then.
-    pub(crate) fn remove(&mut self, number: IssueNumber) -> bool {
+    pub(crate) fn remove(&mut self, number: IssueNumber) {
         match self {
-            Self::One(one) => *one != number,
+            Self::One(one) if *one == number => *self = Self::None,
+            Self::None | Self::One(_) => {}
             Self::Many(all) => {
                 all.remove(&number);
                 if let (1, Some(one)) = (all.len(), all.first().copied()) {
                     *self = Self::One(one);
                 }
-                true
             }
         }
     }
@@ -46,6 +53,7 @@ impl Held {
     /// Those behind a number, or all, in order.
     pub(crate) fn behind(&self, number: Option<IssueNumber>) -> impl Iterator<Item = IssueNumber> {
         let (one, all) = match self {
+            Self::None => (None, None),
             Self::One(one) => (Some(*one), None),
             Self::Many(all) => (None, Some(all)),
         };
@@ -67,20 +75,17 @@ mod tests {
             behind in 1u64..8,
         ) {
             let number = |number| IssueNumber::try_from(number).unwrap_or(IssueNumber::FIRST);
-            let (mut held, mut model) = (Held::One(number(1)), BTreeSet::from([number(1)]));
+            let (mut held, mut model) = (Held::default(), BTreeSet::new());
             for (changed, inserts) in changes {
                 let changed = number(changed);
                 if inserts {
                     held.insert(changed);
                     model.insert(changed);
                 } else {
+                    held.remove(changed);
                     model.remove(&changed);
-                    prop_assert_eq!(held.remove(changed), !model.is_empty());
-                    if model.is_empty() {
-                        model.insert(changed);
-                    }
                 }
-                prop_assert_eq!(held.len(), model.len());
+                prop_assert_eq!((held.len(), held.is_empty()), (model.len(), model.is_empty()));
                 prop_assert_eq!(matches!(held, Held::One(_)), model.len() == 1);
                 prop_assert!(held.behind(None).eq(model.iter().copied()));
                 let behind = number(behind);

@@ -2,7 +2,7 @@
 //!
 //! Each grows a node at a time, so that no single command pays for moving all of it.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ascending::Ascending;
 use crate::held::Held;
@@ -16,7 +16,7 @@ use crate::types::{Instant, IssueNumber, Status};
 pub(crate) struct Index {
     /// The life that a process name stands for.
     current: BTreeMap<NameId, LifeId>,
-    /// The issues of each life that holds any.
+    /// The issues of each life that holds any, or did: a worker gives one back to be given the next.
     held: BTreeMap<LifeId, Held>,
     /// When the lives that hold something are orphans: all of them, and those of each host.
     due: Deadlines,
@@ -77,13 +77,16 @@ impl Deadlines {
         }
     }
 
-    /// Answers whether it was there.
-    fn remove(&mut self, id: LifeId, due: Due) -> bool {
-        let removed = match due {
+    fn remove(&mut self, id: LifeId, due: Due) {
+        match due {
             Due::Certain(orphaned) => self.certain.remove(&(orphaned.since, id)),
             Due::Silence(since) => self.silence.remove(&(since, id)),
         };
-        removed.is_some()
+    }
+
+    fn move_life(&mut self, id: LifeId, old: Due, new: Due) {
+        self.remove(id, old);
+        self.insert(id, new);
     }
 
     fn is_empty(&self) -> bool {
@@ -131,7 +134,7 @@ impl Index {
         if place.current {
             self.current.insert(place.process, id);
         }
-        if self.held.contains_key(&id) {
+        if self.held_by(id).is_some() {
             self.enter_due(id, place);
         } else {
             self.idle.insert((place.last_sign, id), ());
@@ -142,9 +145,10 @@ impl Index {
         if place.current && self.current(place.process) == Some(id) {
             self.current.remove(&place.process);
         }
-        if self.held.contains_key(&id) {
+        if self.held_by(id).is_some() {
             self.leave_due(id, place);
         } else {
+            self.held.remove(&id);
             self.idle.remove(&(place.last_sign, id));
         }
     }
@@ -154,13 +158,14 @@ impl Index {
         if (old.process, old.current) != (new.process, new.current) || old.host != new.host {
             self.leave_life(id, old);
             self.enter_life(id, new);
-        } else if old.due != new.due && self.due.remove(id, old.due) {
-            self.due.insert(id, new.due);
-            if let Some(due) = new.host.and_then(|host| self.due_by_host.get_mut(&host)) {
-                due.remove(id, old.due);
-                due.insert(id, new.due);
+        } else if self.held_by(id).is_some() {
+            if old.due != new.due {
+                self.due.move_life(id, old.due, new.due);
+                let of_host = new.host.and_then(|host| self.due_by_host.get_mut(&host));
+                of_host.into_iter().for_each(|due| due.move_life(id, old.due, new.due));
             }
-        } else if old.last_sign != new.last_sign && self.idle.remove(&(old.last_sign, id)).is_some() {
+        } else if old.last_sign != new.last_sign {
+            self.idle.remove(&(old.last_sign, id));
             self.idle.insert((new.last_sign, id), ());
         }
     }
@@ -186,11 +191,10 @@ impl Index {
 
     /// A life holds an issue; its first one makes it due instead of idle.
     pub(crate) fn enter_held(&mut self, id: LifeId, number: IssueNumber, place: impl FnOnce() -> Option<Place>) {
-        match self.held.entry(id) {
-            btree_map::Entry::Occupied(held) => return held.into_mut().insert(number),
-            btree_map::Entry::Vacant(held) => drop(held.insert(Held::One(number))),
-        }
-        if let Some(place) = place() {
+        let held = self.held.entry(id).or_default();
+        let first = held.is_empty();
+        held.insert(number);
+        if first && let Some(place) = place() {
             self.idle.remove(&(place.last_sign, id));
             self.enter_due(id, &place);
         }
@@ -198,12 +202,11 @@ impl Index {
 
     /// A life no longer holds an issue; its last one makes it idle.
     pub(crate) fn leave_held(&mut self, id: LifeId, number: IssueNumber, place: impl FnOnce() -> Option<Place>) {
-        let btree_map::Entry::Occupied(mut held) = self.held.entry(id) else { return };
-        if held.get_mut().remove(number) {
-            return;
-        }
-        held.remove();
-        if let Some(place) = place() {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        held.remove(number);
+        if held.is_empty()
+            && let Some(place) = place()
+        {
             self.leave_due(id, &place);
             self.idle.insert((place.last_sign, id), ());
         }
@@ -283,7 +286,7 @@ impl Index {
     }
 
     pub(crate) fn held_by(&self, id: LifeId) -> Option<&Held> {
-        self.held.get(&id)
+        self.held.get(&id).filter(|held| !held.is_empty())
     }
 
     /// The deadlines of all lives, or of one host's; none where that host has no lives that hold anything.
@@ -315,6 +318,6 @@ impl Index {
             + (self.idle.len() + self.finished.len() + self.current.len() + self.unlabelled.len()) * pair
             + self.count(Status::Processing) as usize * size_of::<IssueNumber>()
             + self.asked.len() * pair
-            + self.held.len() * size_of::<(LifeId, Held)>()
+            + (self.due.certain.len() + self.due.silence.len()) * size_of::<(LifeId, Held)>()
     }
 }

@@ -20,6 +20,7 @@
 //! | --- | --- |
 //! | `types` | numbers, names, texts and words, checked once |
 //! | `project` | the records, and the journal that makes a command whole or nothing |
+//! | `names`, `spelling` | names as numbers, and how they are searched for |
 //! | `index`, `ascending`, `held` | who holds what and is due when: derived from the records |
 //! | `life`, `issue` | one record each, and the orphan rule |
 //! | `queue` | the tasks that nobody works on, and who is next |
@@ -55,6 +56,7 @@ mod refusal;
 mod repair;
 mod settings;
 mod snapshot;
+mod spelling;
 mod stats;
 mod tasks;
 mod types;

@@ -1,7 +1,5 @@
 //! What can be seen of a project: `GET`, `LIST`, `STATS`.
 
-use std::ops::Bound;
-
 use crate::held::Held;
 use crate::issue::{Issue, Run};
 use crate::life::{Life, LifeId};
@@ -297,12 +295,12 @@ impl Project {
     pub fn list(&self, now: Now, status: Option<Status>, cursor: u64, count: usize) -> Page<Record<'_>> {
         let looks = if status.is_some() { count.saturating_mul(Self::LOOKS_PER_ROW) } else { count };
         let from = match IssueNumber::try_from(cursor) {
-            Ok(number) => Bound::Included(number),
-            Err(_) if cursor == 0 => Bound::Unbounded,
+            Ok(number) => number,
+            Err(_) if cursor == 0 => IssueNumber::FIRST,
             Err(_) => return Page { next: None, rows: Vec::new() },
         };
         let (mut rows, mut text) = (Vec::new(), 0);
-        for (looked, (number, issue)) in self.issues.range((from, Bound::Unbounded)).enumerate() {
+        for (looked, (number, issue)) in self.issues.starting_at(from).enumerate() {
             if rows.len() == count || looked == looks || text > Self::TEXT_PER_PAGE {
                 return Page { next: Some(number.get()), rows };
             }

@@ -5,8 +5,9 @@
 //! before, so that a panic in the middle of a command can be taken back, and they keep the indexes in step, so that no
 //! command can forget one. The commands are in files of their own.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
+use crate::ascending::Ascending;
 use crate::events::{Entry, Log};
 use crate::fault;
 use crate::held::Held;
@@ -29,7 +30,7 @@ pub struct Project {
     pub(crate) wait: Histogram,
     pub(crate) hold: Histogram,
     pub(crate) detection: Histogram,
-    pub(crate) issues: BTreeMap<IssueNumber, Box<Issue>>,
+    pub(crate) issues: Ascending<IssueNumber, Box<Issue>>,
     pub(crate) lives: BTreeMap<LifeId, Life>,
     pub(crate) queue: Queue,
     pub(crate) names: Names,
@@ -97,7 +98,7 @@ impl Clone for Journal {
 /// What was there before one change.
 #[derive(Debug)]
 enum Before {
-    Issue(IssueNumber, Option<Box<Issue>>),
+    Issue(IssueNumber, Option<Issue>),
     Life(LifeId, Option<Life>),
     Signs(LifeId, Signs),
     Task(TaskNumber, Option<Box<Task>>),
@@ -151,7 +152,7 @@ impl Project {
             wait: Histogram::default(),
             hold: Histogram::default(),
             detection: Histogram::default(),
-            issues: BTreeMap::new(),
+            issues: Ascending::default(),
             lives: BTreeMap::new(),
             queue: Queue::default(),
             names: Names::default(),
@@ -191,7 +192,7 @@ impl Project {
         self.head = head;
         for before in changes.into_iter().rev() {
             match before {
-                Before::Issue(number, Some(issue)) => drop(self.issues.insert(number, issue)),
+                Before::Issue(number, Some(issue)) => drop(self.issues.insert(number, Box::new(issue))),
                 Before::Issue(number, None) => drop(self.issues.remove(&number)),
                 Before::Life(id, Some(life)) => drop(self.lives.insert(id, life)),
                 Before::Life(id, None) => drop(self.lives.remove(&id)),
@@ -222,7 +223,7 @@ impl Project {
             self.enter_life(id);
         }
         let (issues, mut books) = self.issues_and_books();
-        for (number, issue) in issues {
+        for (number, issue) in issues.iter() {
             books.enter_issue(*number, issue);
         }
         let (queue, mut books) = self.queue_and_books();
@@ -234,25 +235,17 @@ impl Project {
     }
 
     /// Stores, replaces or removes the record of an issue.
-    pub(crate) fn set_issue(&mut self, number: IssueNumber, new: Option<Box<Issue>>) {
+    pub(crate) fn set_issue(&mut self, number: IssueNumber, new: Option<Issue>) {
         self.change_issue(number, |_| new);
     }
 
     /// The same, with what the record was before. It is searched for once: this is what most commands cost.
-    pub(crate) fn change_issue(
-        &mut self,
-        number: IssueNumber,
-        change: impl FnOnce(Option<&Issue>) -> Option<Box<Issue>>,
-    ) {
+    pub(crate) fn change_issue(&mut self, number: IssueNumber, change: impl FnOnce(Option<&Issue>) -> Option<Issue>) {
         fault::point();
         let (issues, mut books) = self.issues_and_books();
-        let entry = issues.entry(number);
-        let old = match &entry {
-            btree_map::Entry::Occupied(old) => Some(&**old.get()),
-            btree_map::Entry::Vacant(_) => None,
-        };
-        let new = change(old);
-        if let Some(old) = old {
+        let there = issues.get_mut(&number);
+        let new = change(there.as_deref().map(|old| &**old));
+        if let Some(old) = &there {
             books.leave_issue(number, old);
         }
         fault::point();
@@ -260,13 +253,21 @@ impl Project {
             books.enter_issue(number, new);
         }
         fault::point();
-        let old = put(entry, new);
+        let old = match (there, new) {
+            // What is replaced leaves its box to what comes.
+            (Some(there), Some(new)) => Some(std::mem::replace(&mut **there, new)),
+            (Some(_), None) => issues.remove(&number).map(|old| *old),
+            (None, new) => {
+                new.into_iter().for_each(|new| drop(issues.insert(number, Box::new(new))));
+                None
+            }
+        };
         self.journal.note(Before::Issue(number, old));
         fault::point();
     }
 
     /// The issues, and everything that is derived from them and from the lives.
-    fn issues_and_books(&mut self) -> (&mut BTreeMap<IssueNumber, Box<Issue>>, Books<'_>) {
+    fn issues_and_books(&mut self) -> (&mut Ascending<IssueNumber, Box<Issue>>, Books<'_>) {
         let Self { issues, lives, names, index, order, head, .. } = self;
         (issues, Books { names, index, order, lives, settings: &head.settings })
     }
@@ -300,12 +301,12 @@ impl Project {
     /// while: that record only changes what it is known as, which costs half of forgetting it and learning it anew.
     pub(crate) fn take_for_lease(&mut self, number: TaskNumber) -> Option<Task> {
         fault::point();
-        let (queue, mut books) = self.queue_and_books();
-        books.leave_task_but_id(number, queue.tasks.get(&number)?);
-        fault::point();
-        let old = queue.tasks.remove(&number)?;
+        let old = self.queue.tasks.remove(&number)?;
         let task = Task::clone(&old);
         self.journal.note(Before::Task(number, Some(old)));
+        fault::point();
+        let (_, mut books) = self.queue_and_books();
+        books.leave_task_but_id(number, &task);
         fault::point();
         Some(task)
     }
@@ -314,16 +315,18 @@ impl Project {
     pub(crate) fn set_dead(&mut self, number: u64, new: Option<Box<Dead>>) {
         fault::point();
         let (queue, mut books) = self.queue_and_books();
-        let entry = queue.dead.entry(number);
-        if let btree_map::Entry::Occupied(old) = &entry {
-            books.leave_dead(number, old.get());
+        if let Some(old) = queue.dead.get(&number) {
+            books.leave_dead(number, old);
         }
         fault::point();
         if let Some(new) = &new {
             books.enter_dead(number, new);
         }
         fault::point();
-        let old = put(entry, new);
+        let old = match new {
+            Some(new) => queue.dead.insert(number, new),
+            None => queue.dead.remove(&number),
+        };
         self.journal.note(Before::Dead(number, old));
         fault::point();
     }
@@ -591,19 +594,6 @@ fn leave_entry(names: &mut Names, index: &mut Index, entry: &Entry) {
     index.leave_texts(entry.text_bytes());
 }
 
-/// Stores, replaces or removes what is at a place that was searched for. Answers what was there.
-fn put<K: Ord, V>(entry: btree_map::Entry<'_, K, V>, new: Option<V>) -> Option<V> {
-    match (entry, new) {
-        (btree_map::Entry::Occupied(mut place), Some(new)) => Some(place.insert(new)),
-        (btree_map::Entry::Occupied(place), None) => Some(place.remove()),
-        (btree_map::Entry::Vacant(place), Some(new)) => {
-            place.insert(new);
-            None
-        }
-        (btree_map::Entry::Vacant(_), None) => None,
-    }
-}
-
 /// What is derived from issues: names' uses, sizes and indexes.
 struct Books<'a> {
     names: &'a mut Names,
@@ -618,7 +608,7 @@ struct QueueBooks<'a> {
     names: &'a mut Names,
     index: &'a mut Index,
     order: &'a mut Order,
-    issues: &'a BTreeMap<IssueNumber, Box<Issue>>,
+    issues: &'a Ascending<IssueNumber, Box<Issue>>,
     settings: &'a Settings,
 }
 

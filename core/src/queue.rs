@@ -3,7 +3,6 @@
 //! A task has one record wherever it is: here while it waits or is dead, with its issue's lease while it runs. What is
 //! derived from the records, above all the order in which they are served, is in [`Order`].
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
@@ -11,6 +10,7 @@ use compact_str::CompactString;
 use crate::ascending::Ascending;
 use crate::names::NameId;
 use crate::settings::{Setting, Settings};
+use crate::spelling::Spelling;
 use crate::types::{Instant, IssueNumber, Priority};
 
 /// A task. A million of them are the size of the value: mind each field.
@@ -115,29 +115,6 @@ pub(crate) struct Finished {
     pub(crate) id: CompactString,
 }
 
-/// A task's id as it is searched for, in the order of its text. Two ids mostly differ within their first bytes, which are
-/// compared as one number: that is a fraction of comparing texts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Id(CompactString);
-
-impl Ord for Id {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
-        match (a.first_chunk(), b.first_chunk()) {
-            (Some(first), Some(second)) if first != second => {
-                u64::from_be_bytes(*first).cmp(&u64::from_be_bytes(*second))
-            }
-            _ => a.cmp(b),
-        }
-    }
-}
-
-impl PartialOrd for Id {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 /// The records.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queue {
@@ -180,7 +157,7 @@ impl Rank {
 /// no record, so it need not be the same on a replica.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Order {
-    ids: BTreeMap<Id, Whereabouts>,
+    ids: BTreeMap<Spelling, Whereabouts>,
     /// All that wait, by issue and type.
     waiting: Ascending<(IssueNumber, NameId, Rank), ()>,
     /// The first of each free issue and type, by type.
@@ -194,19 +171,19 @@ pub(crate) struct Order {
     ripe: BTreeSet<(Instant, TaskNumber)>,
     depth: BTreeMap<Priority, u64>,
     dead: BTreeSet<(IssueNumber, u64)>,
-    finished: BTreeMap<Finished, u64>,
+    finished: Ascending<Finished, u64>,
     running: u64,
 }
 
 impl Order {
     /// Where a task is.
     pub(crate) fn find(&self, id: &str) -> Option<Whereabouts> {
-        self.ids.get(&Id(CompactString::new(id))).copied()
+        self.ids.get(&Spelling::of(id)).copied()
     }
 
     /// A task came to the queue. [`Order::rank`] follows.
     pub(crate) fn enter_task(&mut self, number: TaskNumber, task: &Task) {
-        self.ids.insert(Id(task.id.clone()), Whereabouts::Waiting(number));
+        self.ids.insert(Spelling::of(&task.id), Whereabouts::Waiting(number));
         if number.is_delayed() {
             self.delayed.insert((task.turn, number));
             self.unripe.insert((task.issue, number));
@@ -215,7 +192,7 @@ impl Order {
 
     /// A task left the queue. [`Order::unrank`] came before.
     pub(crate) fn leave_task(&mut self, number: TaskNumber, task: &Task) {
-        self.ids.remove(&Id(task.id.clone()));
+        self.ids.remove(&Spelling::of(&task.id));
         self.leave_turn(number, task);
     }
 
@@ -381,23 +358,26 @@ impl Order {
     /// The finished tasks of an issue that are remembered.
     pub(crate) fn finished_of_issue(&self, issue: IssueNumber) -> impl Iterator<Item = u64> {
         let from = Finished { issue, id: CompactString::const_new("") };
-        self.finished.range(from..).take_while(move |(finished, _)| finished.issue == issue).map(|(_, number)| *number)
+        self.finished
+            .starting_at(from)
+            .take_while(move |(finished, _)| finished.issue == issue)
+            .map(|(_, number)| *number)
     }
 
     /// Whether a task of an issue was finished, and as which.
     pub(crate) fn finished(&self, finished: &Finished) -> Option<u64> {
         // A task of an issue above all others, as those of new issues are, need not be searched for.
-        let known = self.finished.last_key_value().is_some_and(|(last, _)| finished.issue <= last.issue);
+        let known = self.finished.last().is_some_and(|(last, _)| finished.issue <= last.issue);
         if known { self.finished.get(finished).copied() } else { None }
     }
 
     pub(crate) fn enter_dead(&mut self, number: u64, dead: &Dead) {
-        self.ids.insert(Id(dead.task.id.clone()), Whereabouts::Dead(number));
+        self.ids.insert(Spelling::of(&dead.task.id), Whereabouts::Dead(number));
         self.dead.insert((dead.task.issue, number));
     }
 
     pub(crate) fn leave_dead(&mut self, number: u64, dead: &Dead) {
-        self.ids.remove(&Id(dead.task.id.clone()));
+        self.ids.remove(&Spelling::of(&dead.task.id));
         self.dead.remove(&(dead.task.issue, number));
     }
 
@@ -410,12 +390,12 @@ impl Order {
     }
 
     pub(crate) fn enter_running(&mut self, task: &Task) {
-        self.ids.insert(Id(task.id.clone()), Whereabouts::Running(task.issue));
+        self.ids.insert(Spelling::of(&task.id), Whereabouts::Running(task.issue));
         self.running += 1;
     }
 
     pub(crate) fn leave_running(&mut self, task: &Task) {
-        self.ids.remove(&Id(task.id.clone()));
+        self.ids.remove(&Spelling::of(&task.id));
         self.running -= 1;
     }
 
@@ -441,7 +421,7 @@ impl Order {
     /// The rough size in bytes.
     pub(crate) fn memory(&self) -> usize {
         // As if all were due, and first of their issue and type: so it does not depend on who noticed what.
-        self.ids.len() * size_of::<(Id, Whereabouts)>()
+        self.ids.len() * size_of::<(Spelling, Whereabouts)>()
             + (self.waiting.len() + self.unripe.len()) * size_of::<(IssueNumber, NameId, Rank, Rank)>()
             + (self.delayed.len() + self.ripe.len() + self.dead.len()) * size_of::<(Instant, TaskNumber)>()
             + self.finished.len() * size_of::<(Finished, u64)>()
@@ -451,15 +431,6 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_in_the_order_of_their_texts() {
-        let ids =
-            ["", "1", "12:issue", "12:issues", "12:issuf", "12:issve", "123456:issue", "123457:issue", "é234567", "~"];
-        for (a, b) in ids.iter().flat_map(|a| ids.map(|b| (*a, b))) {
-            assert_eq!(Id(a.into()).cmp(&Id(b.into())), a.cmp(b), "{a} {b}");
-        }
-    }
 
     #[test]
     fn a_task_fits_the_allocators_class_of_64_bytes() {

@@ -637,7 +637,7 @@ impl Project {
     fn reached(&self) -> u8 {
         let there = [
             !self.lives.is_empty(),
-            !self.issues.is_empty(),
+            self.issues.len() > 0,
             self.queue.tasks.len() > 0,
             !self.queue.dead.is_empty(),
             self.queue.finished.len() > 0,
@@ -672,7 +672,7 @@ impl Project {
 
     fn load_issues(&mut self, rows: &Rows<'_, IssueRow<'_>>) -> Result<(), Corrupt> {
         let names = check_names(&rows.names)?;
-        let mut last = self.issues.last_key_value().map(|(number, _)| *number);
+        let mut last = self.issues.last().map(|(number, _)| *number);
         let mut ends = BTreeSet::new();
         let mut tasks = BTreeSet::new();
         for row in &rows.rows {
@@ -704,7 +704,7 @@ impl Project {
         }
         for row in &rows.rows {
             let issue = row.build(names, &mut self.names)?;
-            self.set_issue(row.number, Some(Box::new(issue)));
+            self.set_issue(row.number, Some(issue));
         }
         Ok(())
     }

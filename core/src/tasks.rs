@@ -182,7 +182,7 @@ impl Project {
         let mut entry = Self::task_entry(at, EventKind::Cancel, &task, reason.map(Text::as_str));
         (entry.from, entry.status) = (Some(before), Some(before));
         if last && before == Status::Queued {
-            let record = self.issues.get(&task.issue).cloned();
+            let record = self.issues.get(&task.issue).map(|record| (**record).clone());
             entry.status = record.as_ref().map(|_| Status::Cancelled);
             if let Some(mut record) = record
                 && let Run::Ended(ended) = &mut record.run
@@ -218,7 +218,7 @@ impl Project {
             from: Some(Status::Processing),
             says: Says::of(id.as_deref(), reason.map(Text::as_str)),
         };
-        self.set_issue(number, Some(Box::new(issue)));
+        self.set_issue(number, Some(issue));
         self.log(entry);
     }
 

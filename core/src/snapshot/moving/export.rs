@@ -1,7 +1,5 @@
 //! A project in pieces.
 
-use std::ops::Bound;
-
 use super::cursor::{ExportCursor, Part};
 use super::{EXPORT_VERSION, Entry, Head, Header};
 use crate::layout;
@@ -67,8 +65,7 @@ impl Project {
             Part::Tasks => self.task_entries(from, 0),
             Part::Since => self.task_entries(from, waits + 1),
             Part::Issues => {
-                let from = IssueNumber::try_from(from).map_or(Bound::Unbounded, Bound::Included);
-                let issues = self.issues.range((from, Bound::Unbounded));
+                let issues = self.issues.starting_at(IssueNumber::try_from(from).unwrap_or(IssueNumber::FIRST));
                 Box::new(issues.map(|(number, issue)| {
                     (number.get(), self.moved_issue(*number, issue).map(|issue| Entry::Issue(Box::new(issue))))
                 }))

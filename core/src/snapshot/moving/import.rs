@@ -213,7 +213,7 @@ impl Project {
             from,
             says: Says::of(id.as_deref(), None),
         };
-        self.set_issue(number, Some(Box::new(issue)));
+        self.set_issue(number, Some(issue));
         self.log(event);
         if let Some(before) = before {
             before.holder().into_iter().for_each(|life| self.drop_if_over(life));
@@ -384,7 +384,7 @@ impl Project {
         let Some(task) = self.take(number) else { return };
         let version = self.next_event();
         if !self.is_queued(issue)
-            && let Some(mut record) = self.issues.get(&issue).cloned()
+            && let Some(mut record) = self.issues.get(&issue).map(|record| (**record).clone())
             && let Run::Ended(ended) = &mut record.run
             && ended.aftermath == Aftermath::Queued
         {
