@@ -257,6 +257,9 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     let copy = format!("copy {0} {0} --to-project q --verify", server.url());
     run("copy", &copy);
 
+    run("export --format poppobuilder", "export --format poppobuilder state");
+    mirror(&checked, &server);
+
     // What needs no server, or brings its own.
     run("man --dir", "man --dir manual");
     run("daemon --check", "daemon --check");
@@ -289,6 +292,19 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     let missing: Vec<String> =
         fields.filter(|field| !checked.seen.borrow().contains(field) && !NOT_SEEN.contains(&field.as_str())).collect();
     assert!(missing.is_empty(), "docs/json.md describes what nothing printed: {missing:?}");
+}
+
+/// Has the files of an older program kept, and one of them changed by somebody else.
+fn mirror(checked: &Checked, server: &Server) {
+    checked.see("mirror --once", &[json(poppo(server, &["mirror", "state", "--once"]))]);
+    let path = server.dir().join("state/issue-status.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"status\":\"", "\"status\":\"in-")).unwrap();
+    let differs = output(poppo(server, &["--json", "mirror", "state", "--check"]));
+    assert_eq!(differs.status.code(), Some(1), "{differs:?}");
+    checked.see("mirror --check", &[serde_json::from_slice(&differs.stdout).unwrap()]);
+    let following = Following::named(server, "mirror", &["--json", "mirror", "state", "--force"]);
+    checked.see("mirror", &following.documents(1));
 }
 
 /// Has a worker do one task well, fail one and lose one.

@@ -23,6 +23,7 @@ mod labels;
 mod list;
 mod liveness;
 mod man;
+mod mirror;
 mod orphans;
 mod repair;
 mod revive;
@@ -138,7 +139,7 @@ pub(crate) struct Cli {
 
     /// Wait so long at the start for a server that is away
     ///
-    /// By default `work`, `top`, and `events` and `labels` with --follow wait without an end, `run` waits for a minute, and all
+    /// By default `work`, `top`, `mirror`, and `events` and `labels` with --follow wait without an end, `run` waits for a minute, and all
     /// others fail at once. It is about the start alone: a server that goes away later is the command's own affair.
     #[arg(
         long,
@@ -184,6 +185,7 @@ enum Command {
     Export(export::Args),
     Import(import::Args),
     Copy(copy::Args),
+    Mirror(mirror::Args),
     Spool(spool::Args),
     Config(config::Args),
     Demo(demo::Args),
@@ -315,6 +317,7 @@ impl Cli {
             Command::Demo(args) => return demo::run(args, &context).await,
             Command::Top(args) => return top::run(&args, &context).await,
             Command::Doctor(args) => return doctor::run(&args, &context).await,
+            Command::Mirror(args) => return mirror::run(&args, &context).await,
             Command::DemoNote(args) => demo::note(&args)?,
             Command::Completions(args) => completions::run(&args)?,
             Command::Man(args) => man::run(&args, &context)?,

@@ -4,7 +4,11 @@
 //! | file | what lives there |
 //! | --- | --- |
 //! | `files` | the names of the files, and what each is |
+//! | `write` | a project as these files |
+//! | `mirror` | these files, kept up to date |
 
 #![allow(dead_code, reason = "the importer that uses them follows")]
 
 pub(crate) mod files;
+pub(crate) mod mirror;
+pub(crate) mod write;
