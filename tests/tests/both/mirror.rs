@@ -123,6 +123,12 @@ fn a_check_compares_once_and_writes_nothing() {
     );
     std::fs::write(server.dir().join("state/pending-tasks.json"), "[").unwrap();
     assert_eq!(check().1["differences"][0]["how"], "unreadable");
+    std::fs::remove_file(server.dir().join("state/pending-tasks.json")).unwrap();
+    std::fs::create_dir(server.dir().join("state/pending-tasks.json")).unwrap();
+    for words in [&["mirror", "state", "--check"][..], &["mirror", "state", "--once", "--force"]] {
+        let (exit, _, message) = refusal(&server, words);
+        assert!(exit == 1 && message.contains("pending-tasks.json") && message.contains("is no file"), "{message}");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::follow::Follower;
 use crate::output::{Output, reader_is_gone, say};
 use crate::poppobuilder::write::draft::{self, Fault};
 use crate::poppobuilder::write::folder::Folder;
-use crate::process::Stops;
+use crate::process::{Stops, exit_by};
 use crate::retry::Retry;
 use pass::Pass;
 
@@ -68,8 +68,9 @@ pub(crate) async fn run(folder: &Path, mode: Mode, force: bool, context: &Contex
     };
     tokio::select! {
         done = work => done?,
-        // A file is replaced or not: nothing is begun here that would have to be ended.
-        _ = stops.next() => {}
+        signal = stops.next() => if mode == Mode::Once {
+            return Err(Failure::new(exit_by(signal), "INTERRUPTED", "the files were left as they were"));
+        },
         () = reader_is_gone() => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -131,6 +132,7 @@ impl Mirror {
             };
             sleep(REST.max(begun.elapsed() * RESTS)).await;
             tokio::select! {
+                biased;
                 ended = &mut reading.0 => return ended.map_err(|error| Failure::failed(error.to_string()))?,
                 _ = rung.changed() => {}
                 () = self.touched() => {}

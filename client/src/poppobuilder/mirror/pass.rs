@@ -145,9 +145,10 @@ impl Pass {
 
 /// In what a file, if there is one, differs from a sheet.
 fn differences_of(path: &Path, sheet: &Sheet) -> io::Result<Vec<Difference>> {
-    let there = match fs::read(path) {
+    let there = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
-        there => Some(there?),
+        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("is no file")),
+        there => there.and_then(|_| fs::read(path)).map(Some)?,
     };
     Ok(compare(&sheet.name, there.as_deref(), &fs::read(sheet.path())?))
 }

@@ -177,7 +177,8 @@ impl Folder {
         let known = self.seen.get(name).filter(|(seen, _)| *seen == stamp(&metadata)).map(|(_, sum)| sum.clone());
         let sum = match known {
             Some(sum) => sum,
-            None if !metadata.is_file() => return Ok(There::Strange),
+            // Whoever opens a pipe waits for its other end.
+            None if !metadata.is_file() => return Err(io::Error::other(format!("{name} is no file"))),
             None => {
                 let sum = sum_of(File::open(&path)?)?;
                 self.seen.insert(name.to_owned(), (stamp(&metadata), sum.clone()));

@@ -11,6 +11,12 @@ use crate::poppobuilder::files::{COMMENT_TYPE, NOBODY, TASK_TYPES};
 /// The priorities that PoppoBuilder's queue has a place for. At any other it stops with an error.
 const LEVELS: [u16; 4] = [100, 75, 50, 25];
 
+/// The type of a task on an issue that no label names.
+const ISSUE_TYPE: &str = "issue";
+
+/// How labels begin that name a type.
+const TASK_LABEL: &str = "task:";
+
 /// The types of tasks about comments: as they are queued here, and PoppoBuilder's own word.
 const COMMENT_TYPES: [&str; 2] = [COMMENT_TYPE, "comment"];
 
@@ -102,7 +108,7 @@ impl<'a> Running<'a> {
             title: title.unwrap_or_default(),
             start_time: time(&issue.started),
             pid: holder.pid,
-            kind: kind.unwrap_or("issue"),
+            kind: kind.unwrap_or(ISSUE_TYPE),
         };
         (name, running)
     }
@@ -151,13 +157,17 @@ pub(super) fn pending(waiting: &Waiting) -> Value {
     }
     let issue = fields.entry("issue").or_insert(Value::Null);
     if !issue.is_object() {
-        // Where it came from a label, that says its type.
-        let label = (!comments && task.kind != "issue").then(|| json!(format!("task:{}", task.kind)));
-        let labels: Vec<Value> = label.into_iter().collect();
-        *issue = json!({ "number": waiting.issue, "title": task.title, "labels": labels });
+        *issue = json!({ "number": waiting.issue, "title": task.title, "labels": [] });
     }
-    let labels = as_users_have_them(issue);
-    fields.entry("labels").or_insert_with(|| labels.into());
+    let named = as_users_have_them(issue);
+    let labels = fields.entry("labels").or_insert_with(|| named.into());
+    // A label says of what type a task is.
+    let label = json!(format!("{TASK_LABEL}{}", task.kind));
+    if let Value::Array(labels) = labels
+        && !(comments || task.kind == ISSUE_TYPE || labels.contains(&label))
+    {
+        labels.push(label);
+    }
     if comments {
         let comment = fields.entry("comment").or_insert(Value::Null);
         if !comment.is_object() {
@@ -167,7 +177,7 @@ pub(super) fn pending(waiting: &Waiting) -> Value {
     }
     fields.entry("id").or_insert_with(|| task.id.as_str().into());
     let known = [
-        ("type", if comments { "comment" } else { "issue" }.into()),
+        ("type", if comments { "comment" } else { ISSUE_TYPE }.into()),
         ("issueNumber", waiting.issue.into()),
         ("priority", level(task.priority).into()),
         ("enqueuedAt", milliseconds(&task.turn).into()),
@@ -273,7 +283,7 @@ mod tests {
     #[test]
     fn a_task_is_one_that_poppobuilder_can_do() {
         let task = pending(&waiting("7:fix", "fix", None));
-        let issue = json!({ "number": 7, "title": "Crash", "labels": [{ "name": "task:fix" }] });
+        let issue = json!({ "number": 7, "title": "Crash", "labels": [] });
         let expected = json!({ "type": "issue", "issue": issue, "labels": ["task:fix"], "id": "7:fix", "issueNumber": 7,
             "priority": 50, "enqueuedAt": 1_750_622_592_987_u64, "attempts": 2 });
         assert_eq!(task, expected);
