@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use poppo_tests::command::{Following, bare, json, output, poppo, signal};
-use poppo_tests::{Server, artifacts};
+use poppo_tests::{Server, artifacts, poppobuilder};
 use rustix::process::Signal;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -254,6 +254,7 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
 
     run("export", "export backup.jsonl --verify");
     run("import", "import backup.jsonl --verify");
+    checked.see("import DIR", &[import_folder(&server)]);
     let copy = format!("copy {0} {0} --to-project q --verify", server.url());
     run("copy", &copy);
 
@@ -346,6 +347,18 @@ fn spool(checked: &Checked) {
     server.start_again();
     checked.see("spool deliver", &[json(poppo(&server, &["spool", "deliver"]))]);
     checked.see("spool clean", &[json(poppo(&server, &["spool", "clean"]))]);
+}
+
+/// Has a folder of PoppoBuilder's taken over, of which a file cannot be read, while somebody has a lock in it.
+fn import_folder(server: &Server) -> Value {
+    let folder = server.dir().join("state");
+    std::fs::create_dir(&folder).unwrap();
+    poppobuilder::fill(&folder);
+    std::fs::write(folder.join("issue-status.json.lock"), std::process::id().to_string()).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.join("unified-config.json")).unwrap();
+    let failed = output(poppo(server, &["--json", "import", "state", "--project", "older"]));
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    serde_json::from_slice(&failed.stdout).unwrap()
 }
 
 /// What `poppo up` says once it is up.
