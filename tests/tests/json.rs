@@ -258,7 +258,7 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     let copy = format!("copy {0} {0} --to-project q --verify", server.url());
     run("copy", &copy);
 
-    run("export --format poppobuilder", "export --format poppobuilder state");
+    run("export --format poppobuilder", "export --format poppobuilder older");
     mirror(&checked, &server);
 
     // What needs no server, or brings its own.
@@ -297,14 +297,14 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
 
 /// Has the files of an older program kept, and one of them changed by somebody else.
 fn mirror(checked: &Checked, server: &Server) {
-    checked.see("mirror --once", &[json(poppo(server, &["mirror", "state", "--once"]))]);
-    let path = server.dir().join("state/issue-status.json");
+    checked.see("mirror --once", &[json(poppo(server, &["mirror", "older", "--once"]))]);
+    let path = server.dir().join("older/issue-status.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"status\":\"", "\"status\":\"in-")).unwrap();
-    let differs = output(poppo(server, &["--json", "mirror", "state", "--check"]));
+    let differs = output(poppo(server, &["--json", "mirror", "older", "--check"]));
     assert_eq!(differs.status.code(), Some(1), "{differs:?}");
     checked.see("mirror --check", &[serde_json::from_slice(&differs.stdout).unwrap()]);
-    let following = Following::named(server, "mirror", &["--json", "mirror", "state", "--force"]);
+    let following = Following::named(server, "mirror", &["--json", "mirror", "older", "--force"]);
     checked.see("mirror", &following.documents(1));
 }
 
