@@ -12,6 +12,7 @@ mod human;
 mod lease;
 mod moving;
 mod output;
+mod poppobuilder;
 mod process;
 mod retry;
 mod server;

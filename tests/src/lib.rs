@@ -33,6 +33,7 @@ pub mod golden;
 mod history;
 pub mod load;
 pub mod network;
+pub mod poppobuilder;
 mod portrait;
 pub mod proxy;
 pub mod pty;

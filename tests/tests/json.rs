@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use poppo_tests::command::{Following, bare, json, output, poppo, signal};
-use poppo_tests::{Server, artifacts};
+use poppo_tests::{Server, artifacts, poppobuilder};
 use rustix::process::Signal;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -254,10 +254,13 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
 
     run("export", "export backup.jsonl --verify");
     run("import", "import backup.jsonl --verify");
+    checked.see("import DIR", &[import_folder(&server)]);
     let copy = format!("copy {0} {0} --to-project q --verify", server.url());
     run("copy", &copy);
 
     free_state(&checked);
+    run("export --format poppobuilder", "export --format poppobuilder older");
+    mirror(&checked, &server);
 
     // What needs no server, or brings its own.
     run("man --dir", "man --dir manual");
@@ -291,6 +294,19 @@ fn what_every_command_prints_is_described_and_what_is_described_is_printed() {
     let missing: Vec<String> =
         fields.filter(|field| !checked.seen.borrow().contains(field) && !NOT_SEEN.contains(&field.as_str())).collect();
     assert!(missing.is_empty(), "docs/json.md describes what nothing printed: {missing:?}");
+}
+
+/// Has the files of an older program kept, and one of them changed by somebody else.
+fn mirror(checked: &Checked, server: &Server) {
+    checked.see("mirror --once", &[json(poppo(server, &["mirror", "older", "--once"]))]);
+    let path = server.dir().join("older/issue-status.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"status\":\"", "\"status\":\"in-")).unwrap();
+    let differs = output(poppo(server, &["--json", "mirror", "older", "--check"]));
+    assert_eq!(differs.status.code(), Some(1), "{differs:?}");
+    checked.see("mirror --check", &[serde_json::from_slice(&differs.stdout).unwrap()]);
+    let following = Following::named(server, "mirror", &["--json", "mirror", "older", "--force"]);
+    checked.see("mirror", &following.documents(1));
 }
 
 /// Has a worker do one task well, fail one and lose one.
@@ -359,6 +375,18 @@ fn spool(checked: &Checked) {
     server.start_again();
     checked.see("spool deliver", &[json(poppo(&server, &["spool", "deliver"]))]);
     checked.see("spool clean", &[json(poppo(&server, &["spool", "clean"]))]);
+}
+
+/// Has a folder of PoppoBuilder's taken over, of which a file cannot be read, while somebody has a lock in it.
+fn import_folder(server: &Server) -> Value {
+    let folder = server.dir().join("state");
+    std::fs::create_dir(&folder).unwrap();
+    poppobuilder::fill(&folder);
+    std::fs::write(folder.join("issue-status.json.lock"), std::process::id().to_string()).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.join("unified-config.json")).unwrap();
+    let failed = output(poppo(server, &["--json", "import", "state", "--project", "older"]));
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    serde_json::from_slice(&failed.stdout).unwrap()
 }
 
 /// What `poppo up` says once it is up.

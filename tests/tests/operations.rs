@@ -20,6 +20,8 @@ use serde_json::Value;
 
 const PAGE: &str = "docs/operations.md";
 const PAGE_IN_JAPANESE: &str = "docs/operations.ja.md";
+const MIGRATION: &str = "docs/migration.md";
+const MIGRATION_IN_JAPANESE: &str = "docs/migration.ja.md";
 const ALERTS: &str = "docs/operations/alerts.yml";
 const DASHBOARD: &str = "docs/operations/grafana.json";
 const UNIT: &str = "docs/operations/poppo-daemon.service";
@@ -294,7 +296,7 @@ fn links(page: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_file_that_is_linked_to_is_there() {
-    for name in [PAGE, PAGE_IN_JAPANESE, "README.md", "README.ja.md"] {
+    for name in [PAGE, PAGE_IN_JAPANESE, MIGRATION, MIGRATION_IN_JAPANESE, "README.md", "README.ja.md"] {
         let (text, path) = (document(name), artifacts::workspace().join(name));
         for link in links(&text).filter(|link| !link.is_empty()) {
             assert!(path.parent().unwrap().join(link).exists(), "{name} links to {link}, which is not there");
@@ -304,7 +306,9 @@ fn every_file_that_is_linked_to_is_there() {
 
 #[test]
 fn a_translation_has_the_same_sections_code_and_links() {
-    for (english, japanese) in [(PAGE, PAGE_IN_JAPANESE), ("README.md", "README.ja.md")] {
+    for (english, japanese) in
+        [(PAGE, PAGE_IN_JAPANESE), (MIGRATION, MIGRATION_IN_JAPANESE), ("README.md", "README.ja.md")]
+    {
         let (ours, theirs) = (document(english), document(japanese));
         assert_eq!(headings(&theirs).len(), headings(&ours).len(), "{japanese}: {:#?}", headings(&theirs));
         let code = |text: &str| -> Vec<String> {

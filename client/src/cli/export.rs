@@ -1,14 +1,17 @@
-//! `poppo export`: a backup.
+//! `poppo export`: a backup, or the files of PoppoBuilder.
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
 use crate::cli::Context;
-use crate::exit::Failure;
+use crate::exit::{Failure, USAGE};
 use crate::moving::backup::Backup;
 use crate::moving::progress::{Progress, entries_of};
 use crate::moving::source::Reading;
 use crate::moving::verify::{Place, compare};
 use crate::output::say;
+use crate::poppobuilder;
 use crate::process::{Stops, exit_by};
 
 /// Write the project to a file, as lines of JSON that `poppo import` reads
@@ -18,25 +21,58 @@ use crate::process::{Stops, exit_by};
 ///
 /// What changes meanwhile is in it as it was at some moment. `poppo drain on` before, or COPY of the key and an export of the
 /// copy, make it one moment.
+///
+/// With --format poppobuilder it is the way back: FILE is a folder, in which issue-status.json, running-tasks.json,
+/// processed-issues.json, processed-comments.json and pending-tasks.json are written as PoppoBuilder reads them, each whole
+/// or not at all. What they have no place for (dead tasks, priorities between its four, tokens, settings and others) is
+/// said. Other files in the folder are left alone; and so are these where somebody else wrote or changed them, until --force.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Example:
   $ poppo export backup.jsonl
   $ poppo export | gzip >backup.jsonl.gz
-  $ poppo export - | jq -c 'select(.dead)'")]
+  $ poppo export - | jq -c 'select(.dead)'
+  $ poppo export --format poppobuilder ./state")]
 pub(crate) struct Args {
     /// The file; without one, or as -, standard output
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// What is written: lines of JSON, or the files of PoppoBuilder's state folder
+    #[arg(long, value_enum, default_value_t = Format::Lines)]
+    format: Format,
+    /// Replace PoppoBuilder's files also where somebody else wrote or changed them
+    #[arg(long)]
+    force: bool,
     /// Read both again and compare them
     #[arg(long, requires = "file")]
     verify: bool,
 }
 
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One file of lines that `poppo import` reads
+    Lines,
+    /// The files of PoppoBuilder's state folder
+    #[value(name = "poppobuilder")]
+    PoppoBuilder,
+}
+
 pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let usage = |message: &str| Failure::new(USAGE, "USAGE", message);
     let file = args.file.filter(|file| file.as_os_str() != "-");
+    if args.format == Format::PoppoBuilder {
+        let folder = file.ok_or_else(|| usage("--format poppobuilder writes several files: FILE must be a folder"))?;
+        if args.verify {
+            return Err(usage("--verify reads lines: ask `poppo mirror DIR --check` about the files of PoppoBuilder"));
+        }
+        return poppobuilder::write::export(&folder, args.force, context).await;
+    }
+    if args.force {
+        return Err(usage("--force is for --format poppobuilder: a file of lines is replaced anyhow"));
+    }
     if args.verify && file.is_none() {
-        return Err(Failure::new(crate::exit::USAGE, "USAGE", "--verify reads FILE again, which cannot be -"));
+        return Err(usage("--verify reads FILE again, which cannot be -"));
     }
     let project = context.project().await?;
     let name = file.as_ref().map_or_else(|| "standard output".to_owned(), |file| file.display().to_string());

@@ -24,6 +24,7 @@ mod labels;
 mod list;
 mod liveness;
 mod man;
+mod mirror;
 mod orphans;
 mod repair;
 mod revive;
@@ -141,7 +142,7 @@ pub(crate) struct Cli {
 
     /// Wait so long at the start for a server that is away
     ///
-    /// By default `work`, `top`, `state watch`, and `events` and `labels` with --follow wait without an end, `run` waits for a minute, and all
+    /// By default `work`, `top`, `mirror`, `state watch`, and `events` and `labels` with --follow wait without an end, `run` waits for a minute, and all
     /// others fail at once. It is about the start alone: a server that goes away later is the command's own affair.
     #[arg(
         long,
@@ -187,6 +188,7 @@ enum Command {
     Export(export::Args),
     Import(import::Args),
     Copy(copy::Args),
+    Mirror(mirror::Args),
     State(state::Args),
     Flag(flag::Args),
     Spool(spool::Args),
@@ -320,6 +322,7 @@ impl Cli {
             Command::Demo(args) => return demo::run(args, &context).await,
             Command::Top(args) => return top::run(&args, &context).await,
             Command::Doctor(args) => return doctor::run(&args, &context).await,
+            Command::Mirror(args) => return mirror::run(&args, &context).await,
             Command::DemoNote(args) => demo::note(&args)?,
             Command::Completions(args) => completions::run(&args)?,
             Command::Man(args) => man::run(&args, &context)?,

@@ -8,6 +8,9 @@ use crate::exit::{FAILED, Failure};
 /// How many entries are asked for at a time: what a server answers in a few milliseconds.
 const ENTRIES_PER_CALL: u32 = 1_000;
 
+/// With so many bytes it is enough for once.
+const BATCH: usize = 256 * 1024;
+
 /// Entries, some at a time.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -15,6 +18,8 @@ pub(crate) enum Source {
     Project(Reading),
     /// Of a file or a pipe.
     Lines(Lines),
+    /// Made before.
+    Ready(std::vec::IntoIter<String>),
 }
 
 /// A project that is being read.
@@ -37,11 +42,26 @@ impl Source {
         Self::Project(Reading { project: project.clone(), next: Next::Start })
     }
 
+    /// Lines that are there already.
+    pub(crate) fn ready(lines: Vec<String>) -> Self {
+        Self::Ready(lines.into_iter())
+    }
+
     /// Some entries more; none at the end. No entries may come before the end, too.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<String>>, Failure> {
         match self {
             Self::Lines(lines) => lines.next(),
             Self::Project(reading) => Ok(reading.next().await?.map(|(_, lines)| lines)),
+            Self::Ready(lines) => {
+                let (mut some, mut bytes) = (Vec::new(), 0);
+                while bytes < BATCH
+                    && let Some(line) = lines.next()
+                {
+                    bytes += line.len();
+                    some.push(line);
+                }
+                Ok(Some(some).filter(|some| !some.is_empty()))
+            }
         }
     }
 }
