@@ -20,7 +20,11 @@ struct Stage {
 impl Stage {
     /// With so many issues on GitHub.
     fn with(issues: u64) -> Self {
-        let stage = Self { server: Server::start(), github: GitHub::start() };
+        Self::at(Server::start(), issues)
+    }
+
+    fn at(server: Server, issues: u64) -> Self {
+        let stage = Self { server, github: GitHub::start() };
         for _ in 0..issues {
             stage.github.repository(REPOSITORY).open("an issue", &[]);
         }
@@ -135,6 +139,24 @@ fn a_daemon_that_is_killed_while_it_comments_has_said_it_once() {
     daemon.kill9();
     let _daemon = stage.daemon("en").named("second").start();
     stage.settled(1..=3);
+}
+
+#[test]
+fn a_server_that_is_killed_while_a_comment_is_written_has_it_said_once() {
+    let mut stage = Stage::at(Server::builder().no_grace().durable().start(), 4);
+    let mut connection = stage.server.connect();
+    stage.github.fault(Rule::on("POST", "/repos/**", Fault::Slow(Duration::from_millis(500))));
+    let daemon = stage.daemon("en").start();
+    for issue in 1..=4 {
+        dies(&mut connection, issue);
+        wait_until("it is repaired", || connection.ok(&format!("POPPO.GET p {issue}")).field("status") == "queued");
+    }
+    wait_until("a comment is written", || (1..=4).any(|issue| !stage.comments(issue).is_empty()));
+    stage.server.kill9();
+    wait_until("the daemon notices", || !daemon.readiness().0);
+    stage.server.start_again();
+    stage.settled(1..=4);
+    daemon.wait_until_ready();
 }
 
 #[test]
