@@ -5,9 +5,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use poppo_tests::command;
 use poppo_tests::daemon::{Builder, Daemon};
 use poppo_tests::github::{Fault, GitHub, LOGIN, Rule, Standing, TOKEN};
 use poppo_tests::{Connection, Reply as _, Server, wait_until};
+use rustix::process::Signal;
 
 const REPOSITORY: &str = "acme/widgets";
 
@@ -139,6 +141,28 @@ fn a_daemon_that_is_killed_while_it_comments_has_said_it_once() {
     daemon.kill9();
     let _daemon = stage.daemon("en").named("second").start();
     stage.settled(1..=3);
+}
+
+#[test]
+fn a_daemon_that_was_stopped_before_it_commented_leaves_it_to_the_one_that_took_over() {
+    let stage = Stage::with(2);
+    let mut connection = stage.server.connect();
+    // It has asked whether the comment is there, and is stopped before it hears that it is not.
+    let slow = Rule::on("GET", &Stage::path(1), Fault::Slow(Duration::from_secs(1))).times(1);
+    stage.github.fault(slow);
+    let stopped = stage.daemon("en").start();
+    dies(&mut connection, 1);
+    wait_until("it asks", || stage.github.requests().iter().any(|request| request.path.contains("/issues/1/comments")));
+    command::signal(stopped.child(), Signal::STOP);
+    let other = stage.daemon("en").named("second").start();
+    stage.settled(1..=1);
+    command::signal(stopped.child(), Signal::CONT);
+    stopped.wait_until_ready();
+    dies(&mut connection, 2);
+    stage.settled(1..=2);
+    assert_eq!(stopped.end(), Some(0));
+    assert_eq!(other.end(), Some(0));
+    stage.settled(1..=2);
 }
 
 #[test]
