@@ -5,9 +5,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use poppo_tests::command;
 use poppo_tests::daemon::{Builder, Daemon};
 use poppo_tests::github::{Fault, GitHub, LOGIN, Rule, Standing, TOKEN};
 use poppo_tests::{Connection, Reply as _, Server, wait_until};
+use rustix::process::Signal;
 
 const REPOSITORY: &str = "acme/widgets";
 
@@ -20,7 +22,11 @@ struct Stage {
 impl Stage {
     /// With so many issues on GitHub.
     fn with(issues: u64) -> Self {
-        let stage = Self { server: Server::start(), github: GitHub::start() };
+        Self::at(Server::start(), issues)
+    }
+
+    fn at(server: Server, issues: u64) -> Self {
+        let stage = Self { server, github: GitHub::start() };
         for _ in 0..issues {
             stage.github.repository(REPOSITORY).open("an issue", &[]);
         }
@@ -135,6 +141,46 @@ fn a_daemon_that_is_killed_while_it_comments_has_said_it_once() {
     daemon.kill9();
     let _daemon = stage.daemon("en").named("second").start();
     stage.settled(1..=3);
+}
+
+#[test]
+fn a_daemon_that_was_stopped_before_it_commented_leaves_it_to_the_one_that_took_over() {
+    let stage = Stage::with(2);
+    let mut connection = stage.server.connect();
+    // It has asked whether the comment is there, and is stopped before it hears that it is not.
+    let slow = Rule::on("GET", &Stage::path(1), Fault::Slow(Duration::from_secs(1))).times(1);
+    stage.github.fault(slow);
+    let stopped = stage.daemon("en").start();
+    dies(&mut connection, 1);
+    wait_until("it asks", || stage.github.requests().iter().any(|request| request.path.contains("/issues/1/comments")));
+    command::signal(stopped.child(), Signal::STOP);
+    let other = stage.daemon("en").named("second").start();
+    stage.settled(1..=1);
+    command::signal(stopped.child(), Signal::CONT);
+    stopped.wait_until_ready();
+    dies(&mut connection, 2);
+    stage.settled(1..=2);
+    assert_eq!(stopped.end(), Some(0));
+    assert_eq!(other.end(), Some(0));
+    stage.settled(1..=2);
+}
+
+#[test]
+fn a_server_that_is_killed_while_a_comment_is_written_has_it_said_once() {
+    let mut stage = Stage::at(Server::builder().no_grace().durable().start(), 4);
+    let mut connection = stage.server.connect();
+    stage.github.fault(Rule::on("POST", "/repos/**", Fault::Slow(Duration::from_millis(500))));
+    let daemon = stage.daemon("en").start();
+    for issue in 1..=4 {
+        dies(&mut connection, issue);
+        wait_until("it is repaired", || connection.ok(&format!("POPPO.GET p {issue}")).field("status") == "queued");
+    }
+    wait_until("a comment is written", || (1..=4).any(|issue| !stage.comments(issue).is_empty()));
+    stage.server.kill9();
+    wait_until("the daemon notices", || !daemon.readiness().0);
+    stage.server.start_again();
+    stage.settled(1..=4);
+    daemon.wait_until_ready();
 }
 
 #[test]

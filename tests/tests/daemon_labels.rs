@@ -489,17 +489,22 @@ fn a_repository_that_is_renamed_is_followed() {
 
 #[test]
 fn the_budget_that_github_announces_is_kept() {
-    let limits = Limits { core: 60, graphql: 60, window: Duration::from_secs(20), ..Limits::default() };
+    let limits = Limits { core: 60, graphql: 10, window: Duration::from_secs(12), ..Limits::default() };
     let stage = Stage::with(GitHub::builder().limits(limits).start());
     let count = 60;
     stage.open(count);
     let _daemon = stage.daemon().start();
     let mut connection = stage.server.connect();
     let mut random = Random::new(seed(1));
-    for number in (1..=count).chain(1..=count).chain(1..=count) {
-        step(&mut connection, &mut random, number);
+    for _ in 0..3 {
+        for number in 1..=count {
+            step(&mut connection, &mut random, number);
+        }
+        stage.settled(count);
     }
-    stage.settled(count);
+    let operations = stage.requests().iter().filter(|request| request.path == "/graphql").count();
+    assert!(operations > 10, "{operations} are no more than a window has");
+    assert!(!stage.requests().iter().any(|request| matches!(request.status, Some(403 | 429))), "nothing is refused");
     stage.assert_well_behaved();
 }
 

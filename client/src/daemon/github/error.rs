@@ -153,6 +153,27 @@ mod tests {
     }
 
     #[test]
+    fn each_cause_is_a_sentence_that_names_the_request() {
+        let until = Instant::now() + Duration::from_secs(90);
+        let cases = [
+            (Cause::Unauthorized, "does not take the credential"),
+            (Cause::Forbidden("archived".to_owned()), "does not allow"),
+            (Cause::NotFound, "has nothing for"),
+            (Cause::Gone("Issues are disabled".to_owned()), "gone (Issues are disabled)"),
+            (Cause::Moved, "elsewhere"),
+            (Cause::Unprocessable("Label name".to_owned()), "refuses"),
+            (Cause::RateLimited { until }, "waits for 1m 30s"),
+            (Cause::Unavailable("502".to_owned()), "not available"),
+            (Cause::Timeout, "does not answer"),
+            (Cause::Nonsense("no JSON".to_owned()), "cannot be understood (no JSON)"),
+        ];
+        for (cause, part) in cases {
+            let text = GithubError { request: "GET /repos/a/b".to_owned(), cause }.to_string();
+            assert!(text.contains(part) && text.contains("GET /repos/a/b") && !text.contains('\n'), "{text}");
+        }
+    }
+
+    #[test]
     fn each_status_has_its_cause() {
         let cause = |status: u16| Cause::of(StatusCode::from_u16(status).unwrap_or_default(), String::new());
         assert_eq!(cause(401), Cause::Unauthorized);

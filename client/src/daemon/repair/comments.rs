@@ -150,7 +150,13 @@ impl Teller {
     async fn tell_one(&self, lease: Lease) -> Result<(), String> {
         let note: Option<Note> = lease.payload().and_then(|payload| serde_json::from_str(payload).ok());
         if let Some(note) = note {
-            match self.say(&note).await {
+            let said = tokio::select! {
+                biased;
+                // Whoever was stopped for so long says nothing after another one may have.
+                () = lease.until_over() => Err(Declined::ForNow("it is another daemon's by now".to_owned())),
+                said = self.say(&note) => said,
+            };
+            match said {
                 Ok(()) => {}
                 Err(Declined::NotThere(why)) if lease.attempts() + 1 >= SURELY => give_up(&note, &why),
                 Err(Declined::ForGood(why)) => give_up(&note, &why),
