@@ -1,13 +1,14 @@
 //! Free state as `unified-<namespace>.json`, the file in which PoppoBuilder keeps a namespace: one object, a field for each
 //! value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use poppo::State;
+use poppo::{Error, State};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -106,21 +107,27 @@ impl Unified {
     /// An entry of a list: a name and a value, or an object that has a name in it.
     fn add_of_list(&mut self, place: usize, text: &str) {
         let entry = format!("[{place}]");
-        if let Ok((name, value)) = serde_json::from_str::<(Value, Box<RawValue>)>(text)
-            && let Some(name) = name_of(&name)
-        {
-            self.from_list += u64::from(self.add(&entry, &name, value.get()));
+        let value: Value = serde_json::from_str(text).unwrap_or_default();
+        let Some(name) = name_in_list(&value) else {
+            self.refuse(&entry, "it is an entry of a list and has no name");
             return;
-        }
-        let fields: BTreeMap<String, Value> = serde_json::from_str(text).unwrap_or_default();
-        match NAMES.iter().find_map(|field| fields.get(*field).and_then(name_of)) {
-            Some(name) => self.from_list += u64::from(self.add(&entry, &name, text)),
-            None => self.refuse(&entry, "it is an entry of a list and has no name"),
-        }
+        };
+        let pair: Option<(IgnoredAny, &RawValue)> = value.is_array().then(|| serde_json::from_str(text).ok()).flatten();
+        let text = pair.map_or(text, |(_, value)| value.get());
+        self.from_list += u64::from(self.add(&entry, &name, text));
     }
 
     fn refuse(&mut self, entry: &str, reason: &str) {
         self.unusable.push(Unusable { entry: entry.to_owned(), reason: reason.to_owned() });
+    }
+}
+
+/// What an entry of a list is called, where a map is meant: of a pair its first part is the name, and an object has it in a field.
+pub(crate) fn name_in_list(entry: &Value) -> Option<String> {
+    match entry {
+        Value::Array(pair) if pair.len() == 2 => pair.first().and_then(name_of),
+        Value::Object(fields) => NAMES.iter().find_map(|field| fields.get(*field).and_then(name_of)),
+        _ => None,
     }
 }
 
@@ -132,35 +139,58 @@ fn name_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Writes a namespace to a file, or to whoever reads this process: a field on each line, in the order of their names. It
-/// reads the values some at a time.
+/// The values of a namespace as JSON text, in the order of their names. They are read some at a time.
+#[derive(Debug)]
+pub(crate) struct Values<'s> {
+    state: &'s State,
+    names: std::vec::IntoIter<String>,
+    read: VecDeque<(String, String)>,
+}
+
+impl<'s> Values<'s> {
+    pub(crate) async fn of(state: &'s State) -> Result<Self, Error> {
+        Ok(Self { state, names: names(state).await?.into_iter(), read: VecDeque::new() })
+    }
+
+    /// The next value, and its name.
+    pub(crate) async fn next(&mut self) -> Result<Option<(String, String)>, Error> {
+        loop {
+            if let Some(value) = self.read.pop_front() {
+                return Ok(Some(value));
+            }
+            let names: Vec<String> = self.names.by_ref().take(VALUES_PER_CALL).collect();
+            if names.is_empty() {
+                return Ok(None);
+            }
+            let texts = self.state.get_texts(&names).await?;
+            // Some may be gone since.
+            self.read.extend(names.into_iter().zip(texts).filter_map(|(name, text)| Some((name, text?))));
+        }
+    }
+}
+
+/// Writes a namespace to a file, or to whoever reads this process: a field on each line, in the order of their names.
 pub(crate) async fn write(state: &State, path: Option<&Path>) -> Result<Written, Failure> {
     let shown = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
     let failed = |error: io::Error| {
         let failure = Failure::from(error);
         Failure { message: format!("{shown}: {}", failure.message), ..failure }
     };
-    let names = names(state).await?;
+    let mut values = Values::of(state).await?;
     let mut file = match path {
         Some(path) => Whole::to(path).map_err(failed)?,
         None => Whole::to_stdout(),
     };
     let mut written = Written::default();
     file.write_all(b"{").map_err(failed)?;
-    for names in names.chunks(VALUES_PER_CALL) {
-        for (name, text) in names.iter().zip(state.get_texts(names).await?) {
-            // It may be gone since.
-            let Some(text) = text else { continue };
-            if let Err(error) = serde_json::from_str::<Value>(&text) {
-                let reason = format!("it is not JSON: {error}");
-                written.unusable.push(Unusable { entry: name.clone(), reason });
-                continue;
-            }
-            let comma = if written.values > 0 { "," } else { "" };
-            let name = Value::from(name.as_str());
-            write!(file, "{comma}\n  {name}: {text}").map_err(failed)?;
-            written.values += 1;
+    while let Some((name, text)) = values.next().await? {
+        if let Err(error) = serde_json::from_str::<Value>(&text) {
+            written.unusable.push(Unusable { entry: name, reason: format!("it is not JSON: {error}") });
+            continue;
         }
+        let comma = if written.values > 0 { "," } else { "" };
+        write!(file, "{comma}\n  {}: {text}", Value::from(name)).map_err(failed)?;
+        written.values += 1;
     }
     let end: &[u8] = if written.values > 0 { b"\n}\n" } else { b"}\n" };
     file.write_all(end).map_err(failed)?;
@@ -169,7 +199,7 @@ pub(crate) async fn write(state: &State, path: Option<&Path>) -> Result<Written,
 }
 
 /// All names that can be asked for, in order.
-async fn names(state: &State) -> Result<Vec<String>, Failure> {
+async fn names(state: &State) -> Result<Vec<String>, Error> {
     let (mut names, mut next) = (Vec::new(), None);
     loop {
         let page = state.list(next.as_ref()).await?;

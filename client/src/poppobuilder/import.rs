@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use poppo::{Error, Imported, Project};
+use poppo::{Error, Existing, Imported, Project};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::folder;
 use super::plan::{Again, Counts, Plan, plan};
@@ -16,6 +17,9 @@ use crate::moving::progress::Progress;
 use crate::moving::source::Source;
 use crate::moving::{merge, show};
 use crate::output::{Output, say};
+
+/// How many values of free state are asked for at a time.
+const VALUES_PER_CALL: usize = 64;
 
 /// What somebody wants.
 #[derive(Debug)]
@@ -127,13 +131,38 @@ async fn still_failed(project: &Project, again: Vec<Again>, report: &mut Report)
     Ok(lines)
 }
 
-/// Takes the values of a namespace.
-#[allow(clippy::unused_async, reason = "free state is the server's to take")]
-async fn free_state(_project: &Project, unified: Unified, report: &mut Report) -> Result<(), Failure> {
-    for item in unified.items {
-        report.reject(item, &format!("free state is not taken yet (namespace {})", unified.namespace));
+/// Takes the values of a namespace. What the project has there stays, as of everything else; a rerun finds its own.
+async fn free_state(project: &Project, unified: Unified, report: &mut Report) -> Result<(), Failure> {
+    let Unified { namespace, mut values, items } = unified;
+    let refuse_all = |error: &Error, report: &mut Report| {
+        items.iter().for_each(|(_, item)| report.reject(*item, &error.to_string()));
+    };
+    let state = match project.state(&namespace) {
+        Ok(state) => state,
+        Err(error) => return Ok(refuse_all(&error, report)),
+    };
+    for some in items.chunks(VALUES_PER_CALL) {
+        let names: Vec<String> = some.iter().map(|(name, _)| name.clone()).collect();
+        for ((name, item), there) in some.iter().zip(state.get_texts(&names).await?) {
+            let is_another = there.is_some_and(|there| values.get(name).is_some_and(|text| !is_same(text, &there)));
+            if is_another {
+                values.remove(name);
+                report
+                    .reject(*item, "the project has another value, which stays; `poppo state import` takes the file's");
+            }
+        }
     }
-    Ok(())
+    match state.merge(&values, Existing::Keep).await {
+        Ok(_) => Ok(()),
+        Err(error @ (Error::Refused(_) | Error::BadArgument(_))) => Ok(refuse_all(&error, report)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether two texts say the same in JSON.
+fn is_same(text: &str, other: &str) -> bool {
+    let value = |text| serde_json::from_str::<Value>(text).ok();
+    text == other || value(text).is_some_and(|one| value(other) == Some(one))
 }
 
 /// How much there was of what, in a sentence.

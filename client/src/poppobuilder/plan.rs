@@ -85,8 +85,8 @@ pub(crate) fn plan(state: State, world: &World, report: &mut Report, offers_agai
     pending.into_iter().for_each(|task| planner.pending(task));
     processed.into_iter().for_each(|(issue, item)| planner.processed(issue, item));
     planner.comments(comments);
-    for Unified { namespace, values, items } in &unified {
-        for ((name, _), item) in values.iter().zip(items) {
+    for Unified { namespace, items, .. } in &unified {
+        for (name, item) in items {
             planner.report.becomes(*item, format!("{name} of the free state {namespace}"));
         }
     }

@@ -114,9 +114,10 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 pub(crate) struct Unified {
     pub(crate) namespace: String,
-    pub(crate) values: Vec<(String, Value)>,
+    /// As JSON text, by their names.
+    pub(crate) values: BTreeMap<String, String>,
     /// What was said of each value.
-    pub(crate) items: Vec<ItemId>,
+    pub(crate) items: Vec<(String, ItemId)>,
 }
 
 /// Reads all files of a folder.

@@ -1,8 +1,12 @@
 //! Labels that somebody asked for, free state, and locks.
 
+use std::collections::BTreeMap;
+
+use poppo::State;
 use serde_json::Value;
 
 use super::{Reader, Unified};
+use crate::moving::unified::name_in_list;
 use crate::poppobuilder::split::Document;
 
 impl Reader<'_> {
@@ -27,16 +31,31 @@ impl Reader<'_> {
     /// `unified-<namespace>.json`: names and values.
     pub(super) fn unified(&mut self, namespace: &str, document: Document<'_>) {
         let is_list = matches!(document, Document::List(_));
-        let (mut values, mut items) = (Vec::<(String, Value)>::new(), Vec::new());
+        let (mut values, mut items) = (BTreeMap::new(), Vec::new());
         for entry in self.entries(document, "") {
-            let Some((value, notes)) = self.value(&entry.name, &entry.part) else { continue };
+            let Some((mut value, mut notes)) = self.value(&entry.name, &entry.part) else { continue };
+            let mut name = entry.name.clone();
             if is_list {
-                self.report.unused(&entry.name, "it is in a list and has no name");
-            } else if values.iter().any(|(known, _)| *known == entry.name) {
+                let Some(found) = name_in_list(&value) else {
+                    self.report.unused(&entry.name, "it is in a list and has no name");
+                    continue;
+                };
+                notes.push(format!("it is in a list; by what is in it, it is called {found}"));
+                name = found;
+                if let Value::Array(pair) = &mut value {
+                    value = pair.pop().unwrap_or_default();
+                }
+            }
+            if values.contains_key(&name) {
                 self.report.unused(&entry.name, "it is there more than once");
-            } else {
-                items.push(self.report.used(&entry.name, &notes));
-                values.push((entry.name, value));
+                continue;
+            }
+            match State::check(&name, &value.to_string()) {
+                Ok(text) => {
+                    items.push((name.clone(), self.report.used(&entry.name, &notes)));
+                    values.insert(name, text);
+                }
+                Err(error) => self.report.unused(&entry.name, &error.to_string()),
             }
         }
         if !values.is_empty() {

@@ -10,13 +10,17 @@ use std::path::{Path, PathBuf};
 
 use poppo::Project;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::forms::{Running, Status, base, comment_of, is_known_type, level, pending};
 use super::lines::{Ended, Entry, Finished, Holder, Issue, Run, Task, Waiting, type_of};
 use super::lost::{Losses, Lost, What};
 use super::sheet::{Shape, Sheet, Writing};
 use crate::exit::{FAILED, Failure};
-use crate::poppobuilder::files::{ISSUE_STATUS, PENDING_TASKS, PROCESSED_COMMENTS, PROCESSED_ISSUES, RUNNING_TASKS};
+use crate::moving::unified::Values;
+use crate::poppobuilder::files::{
+    ISSUE_STATUS, JSON, PENDING_TASKS, PROCESSED_COMMENTS, PROCESSED_ISSUES, RUNNING_TASKS, UNIFIED,
+};
 
 /// How many entries are asked for at a time.
 const ENTRIES_PER_CALL: u32 = 1_000;
@@ -89,10 +93,36 @@ impl Draft {
             came(piece.lines.len());
             cursor = match piece.next {
                 Some(next) => Some(next),
-                // Files that hold what is besides leases and tasks, unified-<namespace>.json, are more sheets of the draft.
                 None => return sorting.end(folder).map_err(disk),
             };
         }
+    }
+
+    /// Adds these namespaces of the project's free state; one that has nothing is a file that has nothing.
+    pub(crate) async fn add_free_state(
+        &mut self,
+        project: &Project,
+        folder: &Path,
+        namespaces: &BTreeSet<String>,
+    ) -> Result<(), Fault> {
+        let disk = |error| Fault::Disk(folder.to_owned(), error);
+        let (mut sheets, mut losses) = (Vec::new(), Losses::default());
+        for namespace in namespaces {
+            let state = project.state(namespace)?;
+            let mut values = Values::of(&state).await?;
+            let mut writing = Writing::begin(folder, Shape::Map).map_err(disk)?;
+            while let Some((name, text)) = values.next().await? {
+                match serde_json::from_str::<&RawValue>(&text) {
+                    Ok(value) => writing.entry(Some(&name), value).map_err(disk)?,
+                    Err(_) => losses.add(What::FreeState, || format!("{namespace} {name}")),
+                }
+            }
+            sheets.push(writing.end(&format!("{UNIFIED}{namespace}{JSON}")).map_err(disk)?);
+        }
+        // Nothing waits for them, so they are there before anything that may.
+        self.sheets.splice(0..0, sheets);
+        self.lost.extend(losses.list());
+        Ok(())
     }
 }
 

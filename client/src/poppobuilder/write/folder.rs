@@ -17,6 +17,7 @@ use tempfile::NamedTempFile;
 use super::draft::Draft;
 use super::sheet::{BEGUN, Sheet, sum_of};
 use crate::exit::{FAILED, Failure, USAGE};
+use crate::poppobuilder::files::{JSON, UNIFIED};
 
 /// The note.
 const NOTE: &str = ".poppo-written.json";
@@ -194,6 +195,12 @@ impl Folder {
         self.note.files.contains_key(name)
     }
 
+    /// The namespaces of free state that were written here, of this project.
+    pub(crate) fn namespaces(&self, project: &str) -> impl Iterator<Item = &str> {
+        let files = self.note.files.keys().filter(move |_| self.note.project == project);
+        files.filter_map(|name| name.strip_prefix(UNIFIED)?.strip_suffix(JSON))
+    }
+
     /// Whether a file is not as it was seen last, which costs little to ask.
     pub(crate) fn is_touched(&self) -> bool {
         let now = |name: &str| fs::metadata(self.path.join(name)).ok().map(|metadata| stamp(&metadata));
@@ -208,6 +215,10 @@ impl Folder {
     fn replace(&mut self, project: &str, draft: Draft) -> io::Result<Vec<Written>> {
         let (mut written, mut new) = (Vec::new(), Vec::new());
         let mut note = Note { project: project.to_owned(), files: BTreeMap::new() };
+        if self.note.project == project {
+            // A mirror leaves free state as it is.
+            note.files.clone_from(&self.note.files);
+        }
         for sheet in draft.sheets {
             let there = self.there(&sheet.name)?;
             let is_new = there != There::Ours(sheet.sum.clone());

@@ -26,6 +26,7 @@ pub(crate) enum What {
     Labels,
     Tokens,
     Settings,
+    FreeState,
 }
 
 impl What {
@@ -45,12 +46,13 @@ impl What {
             Self::Labels => "issues whose labels are still to be written: nothing asks for that there",
             Self::Tokens => "fencing tokens of leases",
             Self::Settings => "settings",
+            Self::FreeState => "values of free state that are no JSON: they are left out",
         }
     }
 
     fn tone(self) -> Tone {
         match self {
-            Self::DeadTasks | Self::Delays | Self::Priorities | Self::TaskTypes => Tone::Warning,
+            Self::DeadTasks | Self::Delays | Self::Priorities | Self::TaskTypes | Self::FreeState => Tone::Warning,
             _ => Tone::Quiet,
         }
     }

@@ -16,6 +16,7 @@ mod lines;
 pub(crate) mod lost;
 pub(crate) mod sheet;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -25,7 +26,7 @@ use crate::exit::Failure;
 use crate::moving::progress::{Progress, entries_of};
 use crate::output::{Field, Output, Table, Tone};
 use crate::process::{Stops, exit_by};
-use draft::Draft;
+use draft::{Draft, Fault};
 use folder::{Folder, Written};
 use lost::Lost;
 
@@ -46,8 +47,16 @@ pub(crate) async fn export(folder: &Path, force: bool, context: &Context) -> Res
     let mut folder = Folder::take(folder)?;
     let progress = Progress::new(context.out, "exporting", entries_of(&project).await);
     let mut stops = Stops::listen()?;
+    let read = async {
+        let mut draft = Draft::read(&project, folder.path(), |entries| progress.add(entries)).await?;
+        // Also those that are gone since: what was theirs must not come back.
+        let mut namespaces: BTreeSet<String> = folder.namespaces(project.key()).map(str::to_owned).collect();
+        namespaces.extend(project.namespaces().await?);
+        draft.add_free_state(&project, folder.path(), &namespaces).await?;
+        Ok::<_, Fault>(draft)
+    };
     let draft = tokio::select! {
-        draft = Draft::read(&project, folder.path(), |entries| progress.add(entries)) => draft?,
+        draft = read => draft?,
         signal = stops.next() => {
             let message = format!("{name} was left as it was");
             return Err(Failure::new(exit_by(signal), "INTERRUPTED", message));
