@@ -10,8 +10,8 @@ use crate::poppobuilder::mirror::{self, Mode};
 /// Keep the files of PoppoBuilder's state folder up to date, for older programs that read them
 ///
 /// issue-status.json, running-tasks.json, processed-issues.json, processed-comments.json and pending-tasks.json are written as
-/// `poppo export --format poppobuilder` writes them, and again whenever something happens: within a fifth of a second or so, and
-/// each file as a whole. It goes on until Ctrl-C or TERM, with exit code 0. A server that goes away is waited for; meanwhile
+/// `poppo export --format poppobuilder` writes them, and again whenever something happens: within a fifth of a second or so, where there are
+/// tens of thousands of issues in a few seconds, and each file as a whole. It goes on until Ctrl-C or TERM, with exit code 0. A server that goes away is waited for; meanwhile
 /// the files stay as they are.
 ///
 /// The files are derived, and read only: whoever wants to change something asks the project. Where somebody else changes a
