@@ -7,7 +7,7 @@ use std::path::Path;
 use poppo_core::MovedPiece;
 use serde::{Deserialize, Serialize};
 
-use crate::exit::{FAILED, Failure, USAGE};
+use crate::exit::{FAILED, Failure};
 
 /// With so many bytes it is enough for once.
 const BATCH: usize = 256 * 1024;
@@ -63,11 +63,6 @@ impl Lines {
         let name = path.display().to_string();
         let failed = |error: io::Error| Failure::failed(format!("{name}: {error}"));
         let file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
-            let message =
-                format!("{name} is a folder: FILE must be what `poppo export` wrote, or - for standard input");
-            return Err(Failure::new(USAGE, "USAGE", message));
-        }
         Ok(Self::new(name, Box::new(BufReader::with_capacity(BATCH, file))))
     }
 

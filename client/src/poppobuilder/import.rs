@@ -105,8 +105,9 @@ async fn carry_out(plan: &mut Plan, report: &mut Report, context: &Context) -> R
         free_state(&project, unified, report).await?;
     }
     drop(progress);
-    let kept = project.settings(Some("finished-kept")).await?.into_values().next().unwrap_or_default();
-    if kept < plan.finished {
+    // Whoever may not ask does without the warning.
+    let kept = project.settings(Some("finished-kept")).await.ok().and_then(|settings| settings.into_values().next());
+    if let Some(kept) = kept.filter(|kept| *kept < plan.finished) {
         report.warnings.push(format!(
             "the project's setting finished-kept is {kept}, and {} ids are to be remembered: raise it and import again",
             plan.finished

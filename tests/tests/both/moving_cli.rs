@@ -96,8 +96,8 @@ fn a_file_that_is_cut_off_or_damaged_changes_nothing_and_says_where() {
 fn what_is_no_backup_is_said_to_be_none() {
     let server = Server::start();
     let (exit, code, message) = refusal(&server, &["import", "."]);
-    assert_eq!((exit, code.as_str()), (2, "USAGE"));
-    assert!(message.contains(". is a folder") && message.contains("or - for standard input"), "{message}");
+    assert_eq!((exit, code.as_str()), (1, "BADFOLDER"));
+    assert!(message.starts_with(". holds no state of PoppoBuilder's"), "{message}");
     let (exit, _, message) = refusal(&server, &["import", "nowhere.jsonl"]);
     assert!(exit == 1 && message.starts_with("nowhere.jsonl: No such file"), "{message}");
     for verify in [&["import", "-", "--verify"][..], &["export", "-", "--verify"]] {
