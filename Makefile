@@ -10,6 +10,7 @@ SHELL := /bin/sh
 CARGO ?= cargo
 PROFILE ?= release
 BIN := target/$(PROFILE)
+TESTED := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 
 .DEFAULT_GOAL := help
 .PHONY: help deps test-deps build programs run up test test-matrix check unit doc bench bench-peers clean
@@ -45,9 +46,14 @@ check: deps
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p poppo-core -p poppo-module --all-targets --features fault-injection -- -D warnings
 
+# The tests and all that they run, in one call: they would build module, command and examples once more each, with most of what
+# those need, since features are unified for each call.
 unit: export POPPO_REQUIRE_CLIENTS = 1
+unit: export POPPO_MODULE = $(TESTED)/libpoppo.so
+unit: export POPPO_BIN = $(TESTED)/poppo
+unit: export POPPO_EXAMPLES = $(TESTED)/examples
 unit: test-deps
-	$(CARGO) build --locked -p poppo-module -p poppo
+	$(CARGO) build --locked --workspace --lib --bin poppo --examples --tests
 	$(CARGO) test --locked --workspace --no-fail-fast
 	$(CARGO) test --locked -p poppo-core --features fault-injection
 

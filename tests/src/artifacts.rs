@@ -42,8 +42,11 @@ pub fn poppo() -> &'static Path {
     }))
 }
 
-/// One of the programs in `client/examples`, by its name.
+/// One of the programs in `client/examples`, by its name; from the folder that `POPPO_EXAMPLES` names, where it does.
 pub fn example(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("POPPO_EXAMPLES") {
+        return absolute(Path::new(&folder).join(name));
+    }
     build("poppo", "example", &["--example", name]).unwrap_or_else(|why| panic!("{why}"))
 }
 
