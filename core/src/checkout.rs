@@ -143,7 +143,7 @@ impl Project {
             return None;
         }
         let id = Self::default_id(number, kind.map(Name::as_str));
-        match self.order.find(&id) {
+        match self.find(&id) {
             // Somebody may have given this id to a task of another issue.
             Some(Whereabouts::Waiting(task)) if self.queue.tasks.get(&task)?.issue == number => {
                 self.take_for_lease(task)

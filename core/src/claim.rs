@@ -264,7 +264,7 @@ impl Project {
     }
 
     fn chosen(&self, task: Option<TaskId<'_>>) -> Option<TaskNumber> {
-        match self.order.find(task?.as_str()) {
+        match self.find(task?.as_str()) {
             Some(Whereabouts::Waiting(number)) => Some(number),
             _ => None,
         }

@@ -225,6 +225,9 @@ impl Project {
         let (issues, mut books) = self.issues_and_books();
         for (number, issue) in issues.iter() {
             books.enter_issue(*number, issue);
+            if let Some(task) = issue.task() {
+                books.order.learn(task);
+            }
         }
         let (queue, mut books) = self.queue_and_books();
         queue.tasks.iter().for_each(|(number, task)| books.enter_task(*number, task, false));
@@ -236,10 +239,14 @@ impl Project {
 
     /// Stores, replaces or removes the record of an issue.
     pub(crate) fn set_issue(&mut self, number: IssueNumber, new: Option<Issue>) {
+        if let Some(task) = new.as_ref().and_then(Issue::task) {
+            self.order.learn(task);
+        }
         self.change_issue(number, |_| new);
     }
 
-    /// The same, with what the record was before. It is searched for once: this is what most commands cost.
+    /// The same, with what the record was before, and with a task only whose id is known already: of the record before, or
+    /// of the queue until now. It is searched for once: this is what most commands cost.
     pub(crate) fn change_issue(&mut self, number: IssueNumber, change: impl FnOnce(Option<&Issue>) -> Option<Issue>) {
         fault::point();
         let (issues, mut books) = self.issues_and_books();
@@ -247,6 +254,10 @@ impl Project {
         let new = change(there.as_deref().map(|old| &**old));
         if let Some(old) = &there {
             books.leave_issue(number, old);
+            let running = new.as_ref().and_then(Issue::task).map(|task| &task.id);
+            if let Some(over) = old.task().filter(|task| Some(&task.id) != running) {
+                books.order.forget(over);
+            }
         }
         fault::point();
         if let Some(new) = &new {
@@ -298,7 +309,7 @@ impl Project {
     }
 
     /// Takes a task out of the queue for a lease, whose record the same command stores with it. Its id stays known all the
-    /// while: that record only changes what it is known as, which costs half of forgetting it and learning it anew.
+    /// while, by [`Project::change_issue`].
     pub(crate) fn take_for_lease(&mut self, number: TaskNumber) -> Option<Task> {
         fault::point();
         let old = self.queue.tasks.remove(&number)?;
@@ -678,7 +689,9 @@ impl Books<'_> {
             Run::Held(id) => self.enter_held(*id, number),
             Run::Working(working) => {
                 self.enter_held(working.life, number);
-                working.task.iter().for_each(|task| self.order.enter_running(task));
+                if working.task.is_some() {
+                    self.order.enter_running();
+                }
                 if working.asked.is_some() {
                     self.index.enter_asked(working.life, number);
                 }
@@ -711,7 +724,9 @@ impl Books<'_> {
             Run::Held(id) => self.leave_held(*id, number),
             Run::Working(working) => {
                 self.leave_held(working.life, number);
-                working.task.iter().for_each(|task| self.order.leave_running(task));
+                if working.task.is_some() {
+                    self.order.leave_running();
+                }
                 if working.asked.is_some() {
                     self.index.leave_asked(working.life, number);
                 }

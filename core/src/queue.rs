@@ -79,6 +79,9 @@ impl TaskNumber {
     /// Those that are or were delayed have numbers behind all others: the first number is the oldest of the others.
     const DELAYED: u64 = 1 << 62;
 
+    /// No task has this one.
+    const NONE: Self = Self(0);
+
     pub(crate) const fn new(number: u64, delayed: bool) -> Self {
         Self(if delayed { number | Self::DELAYED } else { number })
     }
@@ -135,6 +138,14 @@ pub(crate) enum Whereabouts {
     Dead(u64),
 }
 
+/// What an id stands for, as far as that can be told without a look at the records.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// A task that waits, or runs since it did: claiming it changes nothing here.
+    Alive(IssueNumber, TaskNumber),
+    Dead(u64),
+}
+
 /// A place in the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
@@ -157,7 +168,7 @@ impl Rank {
 /// no record, so it need not be the same on a replica.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Order {
-    ids: BTreeMap<Spelling, Whereabouts>,
+    ids: BTreeMap<Spelling, Known>,
     /// All that wait, by issue and type.
     waiting: Ascending<(IssueNumber, NameId, Rank), ()>,
     /// The first of each free issue and type, by type.
@@ -177,13 +188,27 @@ pub(crate) struct Order {
 
 impl Order {
     /// Where a task is.
-    pub(crate) fn find(&self, id: &str) -> Option<Whereabouts> {
-        self.ids.get(&Spelling::of(id)).copied()
+    pub(crate) fn find(&self, queue: &Queue, id: &str) -> Option<Whereabouts> {
+        Some(match *self.ids.get(&Spelling::of(id))? {
+            Known::Alive(_, number) if queue.tasks.get(&number).is_some() => Whereabouts::Waiting(number),
+            Known::Alive(issue, _) => Whereabouts::Running(issue),
+            Known::Dead(number) => Whereabouts::Dead(number),
+        })
+    }
+
+    /// The id of a task that runs is known from now on.
+    pub(crate) fn learn(&mut self, task: &Task) {
+        self.ids.insert(Spelling::of(&task.id), Known::Alive(task.issue, TaskNumber::NONE));
+    }
+
+    /// It is not any longer.
+    pub(crate) fn forget(&mut self, task: &Task) {
+        self.ids.remove(&Spelling::of(&task.id));
     }
 
     /// A task came to the queue. [`Order::rank`] follows.
     pub(crate) fn enter_task(&mut self, number: TaskNumber, task: &Task) {
-        self.ids.insert(Spelling::of(&task.id), Whereabouts::Waiting(number));
+        self.ids.insert(Spelling::of(&task.id), Known::Alive(task.issue, number));
         if number.is_delayed() {
             self.delayed.insert((task.turn, number));
             self.unripe.insert((task.issue, number));
@@ -196,7 +221,7 @@ impl Order {
         self.leave_turn(number, task);
     }
 
-    /// The same, but its id stays known: [`Order::enter_running`] follows.
+    /// The same, but it runs from now on, and its id stays known.
     pub(crate) fn leave_turn(&mut self, number: TaskNumber, task: &Task) {
         if number.is_delayed() && !self.ripe.remove(&(task.turn, number)) {
             self.delayed.remove(&(task.turn, number));
@@ -372,7 +397,7 @@ impl Order {
     }
 
     pub(crate) fn enter_dead(&mut self, number: u64, dead: &Dead) {
-        self.ids.insert(Spelling::of(&dead.task.id), Whereabouts::Dead(number));
+        self.ids.insert(Spelling::of(&dead.task.id), Known::Dead(number));
         self.dead.insert((dead.task.issue, number));
     }
 
@@ -389,13 +414,13 @@ impl Order {
         self.finished.remove(finished);
     }
 
-    pub(crate) fn enter_running(&mut self, task: &Task) {
-        self.ids.insert(Spelling::of(&task.id), Whereabouts::Running(task.issue));
+    /// A task runs. Its id is known already, or [`Order::learn`] says it.
+    pub(crate) fn enter_running(&mut self) {
         self.running += 1;
     }
 
-    pub(crate) fn leave_running(&mut self, task: &Task) {
-        self.ids.remove(&Spelling::of(&task.id));
+    /// It does no longer. Where it is over, [`Order::forget`] says so.
+    pub(crate) fn leave_running(&mut self) {
         self.running -= 1;
     }
 
@@ -421,7 +446,7 @@ impl Order {
     /// The rough size in bytes.
     pub(crate) fn memory(&self) -> usize {
         // As if all were due, and first of their issue and type: so it does not depend on who noticed what.
-        self.ids.len() * size_of::<(Spelling, Whereabouts)>()
+        self.ids.len() * size_of::<(Spelling, Known)>()
             + (self.waiting.len() + self.unripe.len()) * size_of::<(IssueNumber, NameId, Rank, Rank)>()
             + (self.delayed.len() + self.ripe.len() + self.dead.len()) * size_of::<(Instant, TaskNumber)>()
             + self.finished.len() * size_of::<(Finished, u64)>()
@@ -435,5 +460,10 @@ mod tests {
     #[test]
     fn a_task_fits_the_allocators_class_of_64_bytes() {
         assert!(size_of::<Task>() <= 64, "{}", size_of::<Task>());
+    }
+
+    #[test]
+    fn what_an_id_stands_for_takes_no_more_than_two_numbers() {
+        assert_eq!(size_of::<Known>(), 2 * size_of::<u64>());
     }
 }

@@ -689,7 +689,7 @@ impl Project {
                 RunRow::Held(life) => self.lives.contains_key(&LifeId(*life)),
                 RunRow::Working(working) => {
                     let id = working.task.as_ref().map(|task| task.id);
-                    let is_new = id.is_none_or(|id| self.order.find(id).is_none() && tasks.insert(id));
+                    let is_new = id.is_none_or(|id| self.find(id).is_none() && tasks.insert(id));
                     self.lives.contains_key(&LifeId(working.life)) && is_new
                 }
                 RunRow::Ended(ended) => {
@@ -726,7 +726,7 @@ impl Project {
                 return Err(Corrupt::Value("a task's turn"));
             }
             turn = row.task.turn;
-            if self.order.find(row.task.id).is_some() || !ids.insert(row.task.id) {
+            if self.find(row.task.id).is_some() || !ids.insert(row.task.id) {
                 return Err(Corrupt::Value("a task's id"));
             }
         }
@@ -748,7 +748,7 @@ impl Project {
                 return Err(Corrupt::Value("a dead task's number"));
             }
             last = Some(row.number);
-            if self.order.find(row.task.id).is_some() || !ids.insert(row.task.id) {
+            if self.find(row.task.id).is_some() || !ids.insert(row.task.id) {
                 return Err(Corrupt::Value("a dead task's id"));
             }
         }

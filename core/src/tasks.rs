@@ -101,7 +101,7 @@ impl Project {
             Some(id) => CompactString::new(id.as_str()),
             None => Self::default_id(request.issue, Some(kind)),
         };
-        let there = self.order.find(&id);
+        let there = self.find(&id);
         if let Some(issue) = there.and_then(|there| self.issue_of(there)).filter(|issue| *issue != request.issue) {
             return Err(Refusal::OtherIssue { task: id.into(), issue });
         }
@@ -224,7 +224,7 @@ impl Project {
 
     /// Queues a dead task again, its counts at zero. Unchanged where no task of this id is dead.
     pub fn revive(&mut self, now: Now, id: TaskId<'_>) -> Effect {
-        let Some(Whereabouts::Dead(number)) = self.order.find(id.as_str()) else { return Effect::Unchanged };
+        let Some(Whereabouts::Dead(number)) = self.find(id.as_str()) else { return Effect::Unchanged };
         let Some(dead) = self.queue.dead.get(&number) else { return Effect::Unchanged };
         let task = Task { attempts: 0, orphans: 0, ..dead.task.clone() };
         self.change(now, |project| {
@@ -318,7 +318,7 @@ impl Project {
         let kind = kind.map(|kind| self.names.get(kind).to_owned());
         let mut id = Self::default_id(number, kind.as_deref());
         for more in 2.. {
-            let Some(there) = self.order.find(&id) else { break };
+            let Some(there) = self.find(&id) else { break };
             if self.issue_of(there) == Some(number) {
                 let Whereabouts::Dead(dead) = there else { return None };
                 // Somebody checked its issue out all the same: it begins anew.
@@ -420,6 +420,11 @@ impl Project {
             from: None,
             says: Says::of(Some(&task.id), reason),
         }
+    }
+
+    /// Where the task of an id is.
+    pub(crate) fn find(&self, id: &str) -> Option<Whereabouts> {
+        self.order.find(&self.queue, id)
     }
 
     pub(crate) fn issue_of(&self, there: Whereabouts) -> Option<IssueNumber> {

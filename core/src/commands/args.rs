@@ -89,7 +89,9 @@ impl<'a, W: AsRef<[u8]>> Args<'a, W> {
     /// The next option's name, as it stands in `known`; none at the end.
     pub(super) fn option(&mut self, options: &Options) -> Result<Option<&'static str>, Bad> {
         let Some(word) = self.take() else { return Ok(None) };
-        let position = options.0.iter().position(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+        // Nearly everybody writes it as it is shown, which is compared at once.
+        let is_meant = |name: &&str| word == name.as_bytes() || word.eq_ignore_ascii_case(name.as_bytes());
+        let position = options.0.iter().position(is_meant);
         let Some((position, name)) = position.and_then(|at| Some((at, *options.0.get(at)?))) else {
             return Err(self.unknown(word, options.0));
         };

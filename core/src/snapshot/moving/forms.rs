@@ -51,7 +51,7 @@ impl Project {
 
     pub(super) fn moved_finished<'a>(&'a self, number: u64, finished: &'a Finished) -> Option<MovedFinished<'a>> {
         let FinishedRow { issue, id, .. } = finished_rows(vec![(&number, finished)]).pop()?;
-        let there = self.order.find(id).and_then(|there| self.issue_of(there));
+        let there = self.find(id).and_then(|there| self.issue_of(there));
         Some(FinishedRow { number: Unsaid, issue, id, again: IfTrue(there == Some(issue)) })
     }
 

@@ -260,7 +260,7 @@ impl Project {
 
     /// Whether a lease may come with its task: not where that is a task already, or is finished.
     fn may_run(&self, number: IssueNumber, task: &TaskRow<'_, &str, IfTrue>) -> bool {
-        match self.order.find(task.id) {
+        match self.find(task.id) {
             // That of the lease that gives way.
             Some(Whereabouts::Running(issue)) => issue == number,
             Some(_) => false,
@@ -299,7 +299,7 @@ fn is_same_life(there: &MovedHolder<'_>, here: &Life) -> bool {
 impl Project {
     fn verdict_on_task(&self, there: &MovedTask<'_>) -> Verdict {
         let task = &there.task;
-        match self.order.find(task.id) {
+        match self.find(task.id) {
             Some(Whereabouts::Waiting(number)) => {
                 let here = self.queue.tasks.get(&number).and_then(|here| self.moved_task(number, here));
                 let here = here.map(|here| here.stored().task);
@@ -311,7 +311,7 @@ impl Project {
     }
 
     fn verdict_on_dead(&self, there: &MovedDead<'_>) -> Verdict {
-        match self.order.find(there.task.id) {
+        match self.find(there.task.id) {
             Some(Whereabouts::Dead(number)) => {
                 let here = self.queue.dead.get(&number).and_then(|here| self.moved_dead(number, here));
                 let here = here.map(|here| here.stored());
@@ -369,7 +369,7 @@ impl Project {
         self.head.finishes += 1;
         let finished = Finished { issue: there.issue, id: CompactString::new(there.id) };
         self.set_finished(self.head.finishes, Some(finished));
-        let known = self.order.find(there.id).filter(|known| self.issue_of(*known) == Some(there.issue));
+        let known = self.find(there.id).filter(|known| self.issue_of(*known) == Some(there.issue));
         match known {
             Some(Whereabouts::Waiting(number)) if !there.again.0 => self.retire(at, number),
             Some(Whereabouts::Dead(number)) if !there.again.0 => self.set_dead(number, None),
