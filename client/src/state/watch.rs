@@ -86,12 +86,14 @@ impl Watch {
     /// With `tells_all`, what is there at the beginning counts as changed.
     pub(super) fn begin(state: State, tells_all: bool) -> Self {
         let (sender, seen) = mpsc::channel(WAITING);
+        let teller = Teller { sender, is_silent: !tells_all };
         let mut task = JoinSet::new();
         match state.project.client().store().map(Arc::clone) {
-            Some(store) => task.spawn(watch_file(state, store, Teller { sender, is_silent: !tells_all })),
+            Some(store) => task.spawn(watch_file(state, store, teller)),
             None => {
-                let teller = Teller { sender, is_silent: !tells_all };
-                task.spawn(Watcher { state, teller, mirror: Mirror::default(), is_deaf: false, is_away: true }.watch())
+                let (mirror, is_away) = (Mirror::default(), true);
+                let watcher = Watcher { state, teller, mirror, is_deaf: false, is_away, is_said: false };
+                task.spawn(watcher.watch())
             }
         };
         Self { seen, _task: task }
@@ -160,6 +162,8 @@ struct Watcher {
     is_deaf: bool,
     /// Whether everything is still to be read, or could not be.
     is_away: bool,
+    /// Whether it was said that everything could not be read.
+    is_said: bool,
 }
 
 impl Watcher {
@@ -197,7 +201,7 @@ impl Watcher {
         *net = Instant::now() + NET.max(begun.elapsed().saturating_mul(PART));
         match looked {
             Ok(()) => {
-                self.teller.is_silent = false;
+                (self.teller.is_silent, self.is_said) = (false, false);
                 if std::mem::take(&mut self.is_away) { self.teller.tell(Seen::Began).await } else { Ok(()) }
             }
             Err(Broken::Gone) => Err(Gone),
@@ -206,8 +210,9 @@ impl Watcher {
     }
 
     async fn fail(&mut self, error: Error) -> Result<(), Gone> {
+        self.is_away = true;
         // Who knows that messages are not heard expects no better.
-        let is_known = std::mem::replace(&mut self.is_away, true) && self.is_deaf;
+        let is_known = std::mem::replace(&mut self.is_said, true) || self.is_deaf;
         if is_known { Ok(()) } else { self.teller.tell(Seen::Lost(error)).await }
     }
 
