@@ -23,8 +23,8 @@ use crate::process::{Stops, exit_by};
 /// copy, make it one moment.
 ///
 /// With --format poppobuilder it is the way back: FILE is a folder, in which issue-status.json, running-tasks.json,
-/// processed-issues.json, processed-comments.json and pending-tasks.json are written as PoppoBuilder reads them, each whole
-/// or not at all. What they have no place for (dead tasks, priorities between its four, tokens, settings and others) is
+/// processed-issues.json, processed-comments.json, pending-tasks.json and, of free state, unified-*.json are written as
+/// PoppoBuilder reads them, each whole or not at all. What they have no place for (dead tasks, priorities between its four, tokens, settings and others) is
 /// said. Other files in the folder are left alone; and so are these where somebody else wrote or changed them, until --force.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\

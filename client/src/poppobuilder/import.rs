@@ -140,7 +140,10 @@ async fn free_state(project: &Project, unified: Unified, report: &mut Report) ->
     };
     let state = match project.state(&namespace) {
         Ok(state) => state,
-        Err(error) => return Ok(refuse_all(&error, report)),
+        Err(error) => {
+            refuse_all(&error, report);
+            return Ok(());
+        }
     };
     for some in items.chunks(VALUES_PER_CALL) {
         let names: Vec<String> = some.iter().map(|(name, _)| name.clone()).collect();
@@ -154,10 +157,10 @@ async fn free_state(project: &Project, unified: Unified, report: &mut Report) ->
         }
     }
     match state.merge(&values, Existing::Keep).await {
-        Ok(_) => Ok(()),
-        Err(error @ (Error::Refused(_) | Error::BadArgument(_))) => Ok(refuse_all(&error, report)),
-        Err(error) => Err(error.into()),
+        Err(error @ (Error::Refused(_) | Error::BadArgument(_))) => refuse_all(&error, report),
+        merged => drop(merged?),
     }
+    Ok(())
 }
 
 /// Whether two texts say the same in JSON.

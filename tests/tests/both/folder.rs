@@ -341,3 +341,27 @@ fn a_folder_that_is_none_or_cannot_be_read_is_said_to_be_so() {
     assert_eq!((&printed["plan"]["issues"], &printed["plan"]["comments"]), (&18.into(), &47.into()));
     assert_eq!(json(poppo(&server, &["list"])).as_array().unwrap().len(), 18);
 }
+
+#[test]
+fn free_state_is_taken_value_by_value() {
+    let server = Server::start();
+    let folder = blank(&server);
+    let values = document!({ "7": { "status": "completed" }, "": 1, "8": [1, 2] });
+    write(&folder, "unified-issues.json", &values);
+    write(&folder, "unified-agents.json", &document!([["ann", { "n": 1 }], { "id": "bob" }, "stray", ["ann", 2]]));
+    write(&folder, "unified-no good.json", &document!({ "a": 1 }));
+    std::fs::write(folder.join("unified-config.json"), "{\"a\": true, \"b\": ").unwrap();
+    let import = ["import", "state"];
+    let printed = json(poppo(&server, &import));
+    assert_eq!(outcomes(&printed, "unified-issues.json"), ["- unused", "7 used", "8 used"]);
+    assert_eq!(outcomes(&printed, "unified-agents.json"), ["0 changed", "1 changed", "2 unused", "3 unused"]);
+    let (outcome, _, why) = fate(&printed, "unified-no good.json", "a");
+    assert_eq!(outcome, "unused");
+    assert!(why.contains("namespace"), "{why}");
+    assert_eq!(outcomes(&printed, "unified-config.json")[0], "a used", "{printed:#}");
+    let value = |namespace: &str, name: &str| json(poppo(&server, &["state", "get", namespace, name]))["value"].clone();
+    assert_eq!(value("issues", "8"), document!([1, 2]));
+    assert_eq!((value("agents", "ann"), value("agents", "bob")), (document!({ "n": 1 }), document!({ "id": "bob" })));
+    let again = json(poppo(&server, &import));
+    assert_eq!(again["entries"], printed["entries"], "twice is the same as once");
+}

@@ -247,3 +247,59 @@ fn what_one_who_was_killed_left_behind_is_cleared_away() {
     json(poppo(&server, &EXPORT));
     assert_eq!(all(&folder).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), whole);
 }
+
+#[test]
+fn free_state_comes_back_with_the_folder() {
+    let server = Server::start();
+    server.connect().ok("POPPO.ENQUEUE p 1");
+    for (namespace, name, value) in [
+        ("issues", "7", r#"{"branch":"fix-7"}"#),
+        ("issues", "8", "null"),
+        ("own.notes", "a b", r#""x""#),
+        ("config", "limit", "12.50"),
+    ] {
+        json(poppo(&server, &["state", "set", namespace, name, value]));
+    }
+    let written = json(poppo(&server, &EXPORT));
+    let files: Vec<&str> =
+        written["files"].as_array().unwrap().iter().map(|file| file["file"].as_str().unwrap()).collect();
+    let ours = ["unified-config.json", "unified-issues.json", "unified-own.notes.json"];
+    assert_eq!(files[..3], ours, "and then {files:?}");
+    assert_eq!(read(&server, ours[1]), document!({ "7": { "branch": "fix-7" }, "8": null }));
+    let text = std::fs::read_to_string(server.dir().join("state").join(ours[0])).unwrap();
+    assert!(text.contains("\"limit\": 12.50"), "as it was written: {text}");
+
+    // Into another project, where one value is there already.
+    json(poppo(&server, &["--project", "q", "state", "set", "issues", "7", "{}"]));
+    json(poppo(&server, &["--project", "q", "state", "set", "issues", "8", " null "]));
+    let moved = json(poppo(&server, &["--project", "q", "import", "state"]));
+    let fates: Vec<String> = moved["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["file"].as_str().unwrap().starts_with("unified-"))
+        .map(|row| {
+            format!("{} {} {}", row["entry"].as_str().unwrap(), row["outcome"].as_str().unwrap(), row["becomes"])
+        })
+        .collect();
+    assert_eq!(
+        fates,
+        [
+            r#"limit used "limit of the free state config""#,
+            "7 unused null",
+            r#"8 used "8 of the free state issues""#,
+            r#"a b used "a b of the free state own.notes""#,
+        ]
+    );
+    let value = |namespace: &str, name: &str| {
+        json(poppo(&server, &["--project", "q", "state", "get", namespace, name]))["value"].clone()
+    };
+    assert_eq!((value("issues", "7"), value("own.notes", "a b")), (document!({}), document!("x")));
+
+    // What is gone is gone there, too; and a mirror leaves these files alone.
+    json(poppo(&server, &["state", "delete", "own.notes", "a b"]));
+    json(poppo(&server, &["mirror", "state", "--once"]));
+    assert_eq!(read(&server, ours[2]), document!({ "a b": "x" }));
+    json(poppo(&server, &EXPORT));
+    assert_eq!(read(&server, ours[2]), document!({}));
+}

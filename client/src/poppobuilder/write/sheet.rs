@@ -64,7 +64,7 @@ impl Writing {
     }
 
     /// One more entry, in a line of its own.
-    pub(super) fn entry(&mut self, name: Option<&str>, entry: &impl Serialize) -> io::Result<()> {
+    pub(super) fn entry(&mut self, name: Option<&str>, entry: &(impl Serialize + ?Sized)) -> io::Result<()> {
         let mut line = if self.entries == 0 { "\n".to_owned() } else { ",\n".to_owned() };
         if let Some(name) = name {
             line.push_str(&serde_json::to_string(name)?);
