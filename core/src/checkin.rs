@@ -6,10 +6,12 @@ use crate::claim::Next;
 use crate::events::{Entry, Says};
 use crate::issue::{Ended, Issue, Run};
 use crate::life::{Life, LifeId};
+use crate::names::NameId;
 use crate::project::{Measure, Project};
+use crate::queue::Task;
 use crate::refusal::{Refusal, Stale};
 use crate::tasks::Disposal;
-use crate::types::{EndedBy, Instant, IssueNumber, Millis, Name, Now, OrphanReason, Outcome, Status, Text, Token};
+use crate::types::{EndedBy, Instant, IssueNumber, Millis, Name, Now, OrphanReason, Outcome, Pid, Status, Text, Token};
 
 /// What a worker reports.
 #[derive(Debug, Clone, Copy)]
@@ -106,24 +108,26 @@ impl Project {
                 return Ok(CheckedIn { effect: Effect::Unchanged, next });
             }
         };
-        self.refuse_unless_holder(request, issue, holder)?;
+        let life = self.refuse_unless_holder(request, issue, holder)?;
+        let lease = Closing::of(issue, holder, life);
         let Checkin { result, reason, metadata, .. } = *request;
         let left = Left { result, reason, metadata, orphan: None };
         let end = End { by: EndedBy::Checkin, outcome: request.outcome, disposal: request.disposal() };
         let next = self.change(now, |project| {
-            project.end_lease(now.at, number, holder, end, left);
+            project.end_lease(now.at, number, lease, end, left);
             request.next.and_then(|next| project.claim_next(now, holder, request, &next))
         });
         Ok(CheckedIn { effect: Effect::Changed, next })
     }
 
-    fn refuse_unless_holder(&self, request: &Checkin<'_>, issue: &Issue, holder: LifeId) -> Result<(), Refusal> {
+    /// The life of the holder, where that is who asks.
+    fn refuse_unless_holder(&self, request: &Checkin<'_>, issue: &Issue, holder: LifeId) -> Result<&Life, Refusal> {
         let number = request.issue;
         if let Some(token) = request.token.filter(|token| *token != issue.token) {
             return Err(Refusal::Stale { issue: number, token, because: Stale::Other(issue.token) });
         }
         let life = self.lives.get(&holder).ok_or(Refusal::NotHeld { issue: number })?;
-        if self.is_process_of(life, request) { Ok(()) } else { Err(self.held(number, issue, life)) }
+        if self.is_process_of(life, request) { Ok(life) } else { Err(self.held(number, issue, life)) }
     }
 
     fn is_process_of(&self, life: &Life, request: &Checkin<'_>) -> bool {
@@ -150,19 +154,13 @@ impl Project {
         &mut self,
         at: Instant,
         number: IssueNumber,
-        holder: LifeId,
+        lease: Closing,
         end: End,
         left: Left<'_>,
     ) -> Status {
         let End { by, outcome, disposal } = end;
-        let (Some(issue), Some(life)) = (self.issues.get(&number), self.lives.get(&holder)) else {
-            return outcome.into();
-        };
-        let (process, pid, host) = (life.process, life.pid, life.host);
-        let (token, started, kind) = (issue.token, issue.started, issue.kind);
-        let title = issue.title.clone();
-        let completed_before = if outcome == Outcome::Completed { None } else { issue.completed_before.clone() };
-        let (task, asked) = (issue.task().cloned(), issue.asked().is_some());
+        let Closing { holder, process, pid, host, token, started, kind, title, completed_before, task, asked } = lease;
+        let completed_before = completed_before.filter(|_| outcome != Outcome::Completed);
         self.head.ends += 1;
         let reason = left.reason.map(Text::as_str).or(left.orphan.map(OrphanReason::as_str));
         let plan = self.plan(number, kind, task, asked, disposal);
@@ -203,6 +201,40 @@ impl Project {
         self.follow_plan(at, plan, disposal, entry);
         self.drop_if_over(holder);
         status
+    }
+}
+
+/// A lease that is about to end: what its record and its holder's say that is needed then.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    holder: LifeId,
+    process: NameId,
+    pid: Option<Pid>,
+    host: Option<NameId>,
+    token: Token,
+    started: Instant,
+    kind: Option<NameId>,
+    title: Option<CompactString>,
+    completed_before: Option<Box<Instant>>,
+    task: Option<Task>,
+    asked: bool,
+}
+
+impl Closing {
+    pub(crate) fn of(issue: &Issue, holder: LifeId, life: &Life) -> Self {
+        Self {
+            holder,
+            process: life.process,
+            pid: life.pid,
+            host: life.host,
+            token: issue.token,
+            started: issue.started,
+            kind: issue.kind,
+            title: issue.title.clone(),
+            completed_before: issue.completed_before.clone(),
+            task: issue.task().cloned(),
+            asked: issue.asked().is_some(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `REPAIR`, which ends an orphan's lease, and `EVICT`, which ends anyone's.
 
-use crate::checkin::{Effect, End, Left};
+use crate::checkin::{Closing, Effect, End, Left};
 use crate::issue::Run;
 use crate::project::Project;
 use crate::refusal::{Refusal, Stale};
@@ -86,7 +86,7 @@ impl Project {
             let process = self.names.get(life.process).to_owned();
             return Err(Refusal::Alive { issue: number, process });
         }
-        let started = issue.started;
+        let (started, lease) = (issue.started, Closing::of(issue, holder, life));
         let status = self.change(now, |project| {
             let orphaned = orphaned.filter(|_| end.by == EndedBy::Repair);
             if let Some(orphaned) = orphaned {
@@ -96,7 +96,7 @@ impl Project {
             let orphan = orphaned.map(|orphaned| orphaned.reason);
             let left = Left { reason: end.reason, orphan, ..Left::default() };
             let Ending { by, outcome, requeue, .. } = end;
-            project.end_lease(now.at, number, holder, End { by, outcome, disposal: Disposal::Lose { requeue } }, left)
+            project.end_lease(now.at, number, lease, End { by, outcome, disposal: Disposal::Lose { requeue } }, left)
         });
         Ok((status, Effect::Changed))
     }
