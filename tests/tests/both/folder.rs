@@ -350,7 +350,7 @@ fn free_state_is_taken_value_by_value() {
     write(&folder, "unified-issues.json", &values);
     write(&folder, "unified-agents.json", &document!([["ann", { "n": 1 }], { "id": "bob" }, "stray", ["ann", 2]]));
     write(&folder, "unified-no good.json", &document!({ "a": 1 }));
-    std::fs::write(folder.join("unified-config.json"), "{\"a\": true, \"b\": ").unwrap();
+    fs::write(folder.join("unified-config.json"), "{\"a\": true, \"b\": ").unwrap();
     let import = ["import", "state"];
     let printed = json(poppo(&server, &import));
     assert_eq!(outcomes(&printed, "unified-issues.json"), ["- unused", "7 used", "8 used"]);

@@ -270,9 +270,9 @@ fn free_state_comes_back_with_the_folder() {
     assert!(text.contains("\"limit\": 12.50"), "as it was written: {text}");
 
     // Into another project, where one value is there already.
-    json(poppo(&server, &["--project", "q", "state", "set", "issues", "7", "{}"]));
-    json(poppo(&server, &["--project", "q", "state", "set", "issues", "8", " null "]));
-    let moved = json(poppo(&server, &["--project", "q", "import", "state"]));
+    json(poppo(&server, &["state", "set", "issues", "7", "{}", "--project", "q"]));
+    json(poppo(&server, &["state", "set", "issues", "8", " null ", "--project", "q"]));
+    let moved = json(poppo(&server, &["import", "state", "--project", "q"]));
     let fates: Vec<String> = moved["entries"]
         .as_array()
         .unwrap()
@@ -292,7 +292,7 @@ fn free_state_comes_back_with_the_folder() {
         ]
     );
     let value = |namespace: &str, name: &str| {
-        json(poppo(&server, &["--project", "q", "state", "get", namespace, name]))["value"].clone()
+        json(poppo(&server, &["state", "get", namespace, name, "--project", "q"]))["value"].clone()
     };
     assert_eq!((value("issues", "7"), value("own.notes", "a b")), (document!({}), document!("x")));
 

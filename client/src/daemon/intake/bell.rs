@@ -51,7 +51,7 @@ impl Bells {
 
     /// Has an issue looked at. False where nobody is at home.
     pub(super) fn ring(&self, repository: &str, issue: u64) -> bool {
-        let found = self.0.iter().find(|(repo, _)| repo.is_called(repository));
-        found.inspect(|(_, bell)| bell.ring(issue)).is_some()
+        let found = self.0.iter().filter(|(repo, _)| repo.is_called(repository));
+        found.map(|(_, bell)| bell.ring(issue)).count() > 0
     }
 }
