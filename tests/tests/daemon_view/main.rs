@@ -405,5 +405,5 @@ fn two_bare_views_of_one_server_are_refused() {
     let output = command.arg("--check").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("legacy-view = \"bare\""), "{said}");
+    assert!(said.contains("legacy-view: projects a and b are both \"bare\""), "{said}");
 }
