@@ -112,7 +112,7 @@ fn failover(mut primary: Server, replica: &Server, sentinels: &Sentinels, url: &
 fn it_follows_a_failover_that_sentinels_have_done() {
     let primary = Server::start();
     let replica = primary.replica(Server::builder());
-    let sentinels = Sentinels::start(1, &primary, 1, Duration::from_millis(500));
+    let sentinels = Sentinels::start(1, &primary, 1, Duration::from_secs(2));
     failover(primary, &replica, &sentinels, &sentinels.url(), Server::port);
 }
 
@@ -122,7 +122,7 @@ fn it_follows_one_over_tls_too() {
     let builder = || -> Builder { Server::builder().arg("tls-auth-clients", "no") };
     let Some(primary) = builder().start_with_tls(&certificates) else { return };
     let replica = primary.replica(builder().tls(&certificates));
-    let sentinels = Sentinels::start_with_tls(1, &primary, 1, Duration::from_millis(500), &certificates);
+    let sentinels = Sentinels::start_with_tls(1, &primary, 1, Duration::from_secs(2), &certificates);
     let file = |kind: &str| certificates.file(kind).display().to_string();
     let url = format!("{}?{}&cert={}&key={}", sentinels.tls_url(), certificates.trusted(), file("crt"), file("key"));
     failover(primary, &replica, &sentinels, &url, Server::tls_port);
