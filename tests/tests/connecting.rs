@@ -132,7 +132,7 @@ fn sentinels_are_asked_by_tls_and_tell_where_the_primary_is_after_a_failover_too
     let builder = || Server::builder().no_grace();
     let Some(mut primary) = builder().start_with_tls(&certificates) else { return };
     let replica = primary.replica(builder().tls(&certificates));
-    let down_after = Duration::from_millis(500);
+    let down_after = Duration::from_secs(2);
     let sentinels = Sentinels::start_with_tls(1, &primary, 1, down_after, &certificates);
     let trusting = |certificates: &Certificates| format!("{}?{}", sentinels.tls_url(), certificates.trusted());
     assert_fails(&trusting(&certificates), 1, "TLS", "cert=");

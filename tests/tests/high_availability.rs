@@ -288,7 +288,7 @@ fn sentinels_have_a_replica_take_over_from_a_primary_that_was_killed() {
 
 #[test]
 fn a_clusters_replica_takes_over_from_a_primary_that_was_killed() {
-    let builder = Server::builder().arg("cluster-node-timeout", 1000).arg("cluster-replica-validity-factor", 0);
+    let builder = Server::builder().arg("cluster-node-timeout", 2000).arg("cluster-replica-validity-factor", 0);
     let mut cluster = Cluster::start(3, &builder);
     let heirs: Vec<Server> = (0..3).map(|index| cluster.heir(index, &builder)).collect();
     let directory = tempfile::tempdir().unwrap();
